@@ -1,0 +1,47 @@
+# What a newcomer needs: `make demo` and `make test`. Both set the machine up first; setting up twice costs nothing.
+.DELETE_ON_ERROR:
+.PHONY: setup setup-test demo test check unit datasets lock clean
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+setup: .stamps/system .stamps/venv .stamps/kafka
+setup-test: setup .stamps/system-test
+
+.stamps/system: setup.sh
+	@./setup.sh system
+.stamps/system-test: setup.sh
+	@./setup.sh system-test
+.stamps/venv: requirements-dev.lock pyproject.toml | .stamps/system
+	@./setup.sh venv
+.stamps/kafka: kafka-jars/pom.xml kafka-jars/SHA256SUMS | .stamps/system
+	@./setup.sh kafka
+
+demo: setup
+	@$(BIN)/cityvigil demo
+
+test: setup-test
+	@$(PYTEST) -m "not datasets" $(ARGS)
+
+unit: .stamps/venv
+	@$(PYTEST) -m "not integration and not acceptance and not browser and not datasets" $(ARGS)
+
+datasets: setup
+	@test -n "$$CITYVIGIL_DATASETS" || { echo "make datasets: set CITYVIGIL_DATASETS to the folder of labelled data" >&2; exit 2; }
+	@$(PYTEST) -m datasets $(ARGS)
+
+check: .stamps/venv
+	@echo "ruff format";  $(BIN)/ruff format --check -q . || { echo "run: $(BIN)/ruff format ." >&2; exit 1; }
+	@echo "ruff";         $(BIN)/ruff check -q .
+	@echo "mypy";         $(BIN)/mypy --no-error-summary
+	@echo "lint-imports"; $(BIN)/lint-imports --no-logo > .stamps/lint-imports.log 2>&1 || { cat .stamps/lint-imports.log; exit 1; }
+
+# Needs uv (`pip install uv`), which only those who change dependencies want; the lock files name no registry.
+UV ?= uv
+COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+lock:
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .stamps .venv .kafka

@@ -1,0 +1,3 @@
+"""Fixtures every test may use; they live in tests/services.py."""
+
+pytest_plugins = ["tests.services"]

@@ -1,0 +1,1 @@
+"""Real Mosquitto, Kafka and PostgreSQL as fixtures."""
