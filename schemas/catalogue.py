@@ -1,0 +1,220 @@
+"""The catalogue of measured quantities: `catalogue.csv`, one row a category 监测项, and its default rules.
+
+Read once and kept; rows are facts, so a malformed one is a bug of ours and raises ValueError with the
+row's key. Intervals and noise are given in the rows for people ("30-120 min normal; ..."); what a
+program needs of them is parsed here and None where the row does not say.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal, cast
+
+from schemas.rule import Rule, Selector
+
+_SPAN = re.compile(r"([0-9.]+)(?:-([0-9.]+))?\s*(ms|s|min|h|d)\b")
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One row. `unit` is UCUM; `levels` maps 1-4 to threshold cells, levels without one are absent."""
+
+    key: str
+    domain: str
+    name_zh: str
+    quantity: str
+    unit: str
+    plausible_min: float
+    plausible_max: float
+    normal_typical: str
+    behaviour: str
+    sampling_s: float | None
+    interval_s: float | None  # the longest regular report interval; None: reports on events only
+    reporting_interval: str
+    levels: dict[int, str]
+    hold: str
+    failure_modes: str
+    noise: float | None  # sigma, in `unit`; None where relative or unstated
+    noise_relative: float | None  # share of the value
+    resolution: float
+    handler: str
+    source: str
+    confidence: Literal["sourced", "well-known", "judgement"]
+    edge: bool  # evaluates at its sampling interval and reports at once on crossing
+    site_params: tuple[str, ...]
+    device_type: str
+    role: str  # alarm | covariate | list
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the value is a 0/1 state."""
+        return any("state==" in cell for cell in self.levels.values()) and self.unit == "1"
+
+
+def span_s(text: str) -> float | None:
+    """The longest span of the first one named: "5-15 min" is 900 s; None if none is named."""
+    found = _SPAN.search(text)
+    if not found:
+        return None
+    low, high, unit = found.groups()
+    return float(high or low) * _SECONDS[unit]
+
+
+def report_interval_s(text: str) -> float | None:
+    """The regular interval of a reporting_interval cell; None where it reports on events only.
+
+    >>> report_interval_s("1 min; at once on >=2 % change"), report_interval_s("event + 24 h")
+    (60.0, 86400.0)
+    >>> report_interval_s("event") is None, report_interval_s("daily at 06:00")
+    (True, 86400.0)
+    """
+    if text.startswith("daily"):
+        return 86_400.0
+    if text.startswith(("event;", "per ")) or text in ("event", "-"):
+        return None
+    return span_s(text)
+
+
+@functools.cache
+def catalogue() -> dict[str, Category]:
+    """key -> Category, in the file's order."""
+    text = resources.files("schemas").joinpath("catalogue.csv").read_text(encoding="utf-8")
+    return {row["key"]: _category(row) for row in csv.DictReader(text.splitlines())}
+
+
+def _category(row: dict[str, str]) -> Category:
+    try:
+        noise, relative = _noise(row["noise_sigma"])
+        cells = {1: "alert_l1_red", 2: "alert_l2_orange", 3: "alert_l3_yellow", 4: "alert_l4_blue"}
+        return Category(
+            key=row["key"],
+            domain=row["domain"],
+            name_zh=row["name_zh"],
+            quantity=row["measured_quantity"],
+            unit=row["ucum_unit"],
+            plausible_min=float(row["plausible_min"]),
+            plausible_max=float(row["plausible_max"]),
+            normal_typical=row["normal_typical"],
+            behaviour=row["behaviour"],
+            sampling_s=span_s(row["sampling_interval"]),
+            interval_s=report_interval_s(row["reporting_interval"]),
+            reporting_interval=row["reporting_interval"],
+            levels={level: row[column] for level, column in cells.items() if row[column]},
+            hold=row["hold_or_window"],
+            failure_modes=row["failure_modes"],
+            noise=noise,
+            noise_relative=relative,
+            resolution=float(row["resolution"]),
+            handler=row["handler"],
+            source=row["threshold_source"],
+            confidence=cast(Literal["sourced", "well-known", "judgement"], row["threshold_confidence"]),
+            edge=row["edge"] == "yes",
+            site_params=tuple(name.strip() for name in row["site_params"].split(",") if name.strip()),
+            device_type=row["device_type"],
+            role=row["role"],
+        )
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"catalogue.csv, {row.get('key')!r}: {error}") from error
+
+
+def _noise(text: str) -> tuple[float | None, float | None]:
+    text = text.strip()
+    if text.endswith("%"):
+        return None, float(text[:-1]) / 100
+    try:
+        return float(text), None
+    except ValueError:
+        return None, None
+
+
+def rule_name(key: str) -> str:
+    """The name of a category's default rule: identifiers are lower case with "-"."""
+    return key.replace("_", "-")
+
+
+def default_rules(*, judgement_live: bool) -> list[Rule]:
+    """A threshold rule per category with cells, and the rules about our own equipment.
+
+    Thresholds of judgement start in shadow unless `judgement_live` (the demo): a new installation
+    must see them against its own data first.
+    """
+
+    def mode(confidence: str) -> Literal["live", "shadow"]:
+        return "shadow" if confidence == "judgement" and not judgement_live else "live"
+
+    rules = [
+        Rule(
+            name=rule_name(row.key),
+            title_zh=row.name_zh,
+            title_en=row.quantity,
+            detector="threshold",
+            network=row.domain,
+            mode=mode(row.confidence),
+            selector=Selector(categories=(row.key,)),
+            levels=row.levels,
+            hold=row.hold,
+            source=row.source,
+            confidence=row.confidence,
+        )
+        for row in catalogue().values()
+        if row.role == "alarm" and row.key != "device_silence"
+    ]
+    silence = catalogue()["device_silence"]
+    numeric = tuple(
+        row.key
+        for row in catalogue().values()
+        if row.noise and row.interval_s and row.interval_s <= 900 and row.role != "list" and not row.is_state
+    )
+    return [
+        *rules,
+        Rule(
+            name="device-silence",
+            title_zh="设备失联",
+            title_en="sensor silent while its gateway reports",
+            detector="silence",
+            network="device",
+            mode="live",
+            levels={4: "v>=2", 3: "v>=3"},
+            source=silence.source,
+            confidence=silence.confidence,
+        ),
+        Rule(
+            name="blind-area",
+            title_zh="监测盲区（网关离线）",
+            title_en="blind area: gateway offline",
+            detector="blind-area",
+            network="device",
+            mode="live",
+            levels={3: "gateway_down"},
+            source="ours: one alert for a gateway in place of one for each of its sensors",
+        ),
+        Rule(
+            name="device-stuck",
+            title_zh="传感器卡滞",
+            title_en="sensor stuck: the same value again and again",
+            detector="stuck",
+            network="device",
+            mode="live",
+            selector=Selector(categories=numeric),
+            levels={4: "stuck"},
+            params={"reports": 8},
+            source="ours: a noisy quantity that repeats to the last digit has a stuck device",
+        ),
+        Rule(
+            name="ewma",
+            title_zh="均值偏移",
+            title_en="shift of the mean (EWMA)",
+            detector="ewma",
+            network="device",
+            mode="shadow",
+            selector=Selector(categories=numeric),
+            levels={4: "ewma"},
+            params={"lambda": 0.2, "limit": 6.0, "warmup": 60},
+            source="Roberts 1959, control chart tests based on geometric moving averages",
+        ),
+    ]

@@ -1,0 +1,151 @@
+"""The registry: zones, gateways and sensors, as they stand on the compacted `sensors` topic.
+
+The topic is the truth; PostgreSQL's `sensors` table is its mirror. Whoever changes the registry
+writes entries and then a `Version`; ingest turns that marker into a control record in the readings
+log, and from there on detect uses the new registry. A point that nobody registered is entered by
+ingest in state `waiting`: its readings are kept, no rule looks at them until it has a category.
+Sensor numbers below `WAITING_BASE` are given by imports, those from it up by ingest; a waiting
+point that is registered later keeps its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+WAITING_BASE = 1 << 30
+
+
+class Zone(msgspec.Struct, frozen=True, tag="zone", tag_field="type"):
+    """A zone 片区 of a district 区市; all its gateways' readings go to one partition."""
+
+    zone: str
+    district: str
+    name_zh: str
+    name_en: str
+    partition: int
+    lon: float | None = None
+    lat: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"zone/{self.zone}"
+
+
+class Gateway(msgspec.Struct, frozen=True, tag="gateway", tag_field="type"):
+    """A gateway 网关. `interval_s` (city time) is how often it publishes at the least; silent for
+    `silent_after_s` (default: the larger of 5 intervals and 10 min), it is a blind area."""
+
+    gateway: str
+    zone: str
+    interval_s: float = 60.0
+    silent_after_s: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"gateway/{self.gateway}"
+
+    @property
+    def allowance_s(self) -> float:
+        return self.silent_after_s if self.silent_after_s is not None else max(5 * self.interval_s, 600.0)
+
+
+class Sensor(msgspec.Struct, frozen=True, tag="sensor", tag_field="type"):
+    """A registered point of a gateway. `category` is a catalogue key or None while it waits.
+    `params` are the site parameters (`param.NAME` of the CSV) that threshold cells name."""
+
+    sensor: int
+    gateway: str
+    point: str
+    category: str | None
+    unit: str | None
+    zone: str | None
+    asset: str | None = None
+    lon: float | None = None
+    lat: float | None = None
+    state: str = "in-service"  # in-service | waiting | commissioning | maintenance | retired
+    params: dict[str, float] = {}
+
+    @property
+    def key(self) -> str:
+        return f"sensor/{self.gateway}/{self.point}"
+
+
+class Version(msgspec.Struct, frozen=True, tag="version", tag_field="type"):
+    """The registry's entries before this one belong together as version `version`."""
+
+    version: int
+    by: str = ""
+
+    @property
+    def key(self) -> str:
+        return "version"
+
+
+Entry = Zone | Gateway | Sensor | Version
+
+_decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    return msgspec.json.encode(entry)
+
+
+def decode(data: bytes) -> Entry:
+    """One entry of the `sensors` topic. Raises msgspec.DecodeError."""
+    return _decoder.decode(data)
+
+
+@dataclass(slots=True)
+class Registry:
+    """The registry in memory; `apply` entries in the order of the topic."""
+
+    zones: dict[str, Zone] = field(default_factory=dict)
+    gateways: dict[str, Gateway] = field(default_factory=dict)
+    sensors: dict[tuple[str, str], Sensor] = field(default_factory=dict)
+    by_number: dict[int, Sensor] = field(default_factory=dict)
+    version: int = 0
+
+    def apply(self, entry: Entry) -> None:
+        match entry:
+            case Zone():
+                self.zones[entry.zone] = entry
+            case Gateway():
+                self.gateways[entry.gateway] = entry
+            case Sensor():
+                self.sensors[entry.gateway, entry.point] = entry
+                self.by_number[entry.sensor] = entry
+            case Version():
+                self.version = entry.version
+
+    def partition_of(self, gateway: str) -> int:
+        """The partition of a gateway's zone; an unregistered gateway goes to partition 0."""
+        entry = self.gateways.get(gateway)
+        zone = self.zones.get(entry.zone) if entry else None
+        return zone.partition if zone else 0
+
+    def district_of(self, zone: str | None) -> str | None:
+        entry = self.zones.get(zone) if zone else None
+        return entry.district if entry else None
+
+
+def assigned(weights: dict[str, float], partitions: int) -> dict[str, int]:
+    """Zone -> partition, heaviest zone first onto the lightest partition.
+
+    >>> assigned({"north": 5.0, "south": 3.0, "port": 2.0}, 2)
+    {'north': 0, 'south': 1, 'port': 1}
+    """
+    load = [0.0] * partitions
+    table: dict[str, int] = {}
+    for zone, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])):
+        lightest = min(range(partitions), key=lambda p: (load[p], p))
+        table[zone] = lightest
+        load[lightest] += weight
+    return table
+
+
+def next_number(numbers: Iterable[int]) -> int:
+    """The first free sensor number for an import."""
+    return max((n for n in numbers if n < WAITING_BASE), default=0) + 1

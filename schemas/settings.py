@@ -1,0 +1,98 @@
+"""Everything a service is told by its environment; the only reader of `os.environ`.
+
+A missing or malformed value stops the program with one line that names the variable. What operators
+tune (rules, units, registry) is data, not settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from schemas.clock import CityClock
+
+
+class SettingsError(ValueError):
+    """A variable is missing or malformed; the message names it."""
+
+
+def _var(name: str, parse: Callable[[str], Any], default: str | None, says: str) -> Any:
+    """A setting's field: how its variable is named, parsed and described."""
+    return field(metadata={"name": f"CITYVIGIL_{name}", "parse": parse, "default": default, "says": says})
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("expected HOST:PORT")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError("expected a whole number from 1 up")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise ValueError("expected a port number, 0 = any free one")
+    return int(text)
+
+
+def _dsn(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("expected postgresql://USER@HOST:PORT/DATABASE")
+    return text
+
+
+def _optional_path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+# ruff: noqa: RUF009 - `_var` is dataclasses.field with a name; each call makes its own field
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    mqtt: str = _var("MQTT", _address, None, "broker, HOST:PORT")
+    mqtt_user: str = _var("MQTT_USER", str, "cityvigil", "ingest's account at the broker")
+    mqtt_password: str = _var("MQTT_PASSWORD", str, "", "its password")
+    mqtt_log: Path | None = _var("MQTT_LOG", _optional_path, "", "the broker's log file, read for refusals")
+    kafka: str = _var("KAFKA", _address, None, "bootstrap server, HOST:PORT")
+    postgres: str = _var("POSTGRES", _dsn, None, "postgresql://USER@HOST:PORT/DATABASE")
+    data: Path = _var("DATA", Path, "var", "folder of snapshots, journals and local services")
+    clock: CityClock = _var("CLOCK", CityClock.parse, "0,0,1", "city clock, BASE_US,WALL0_US,SCALE")
+    partitions: int = _var("PARTITIONS", _positive, "4", "partitions of readings and alerts")
+    worker: str = _var("WORKER", str, "1", "this worker's number in its group")
+    http_host: str = _var("HTTP_HOST", str, "127.0.0.1", "address of health, metrics and console")
+    http_port: int = _var("HTTP_PORT", _port, "0", "its port, 0 = any free one")
+    webhook: str = _var("WEBHOOK", str, "", "address that notifications are posted to, empty = none")
+    log_level: str = _var("LOG", str, "info", "debug, info, warning or error")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Raises SettingsError for the first variable that is missing or malformed."""
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            name, default = item.metadata["name"], item.metadata["default"]
+            text = environ.get(name, default)
+            if text is None:
+                raise SettingsError(f"{name} is not set: {item.metadata['says']}")
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except ValueError as error:
+                raise SettingsError(f"{name}={text!r}: {error}") from None
+        return cls(**values)
+
+    @classmethod
+    def describe(cls) -> str:
+        """A line per variable, for --help."""
+        rows = []
+        for item in fields(cls):
+            default = item.metadata["default"]
+            tail = "required" if default is None else f"default {default!r}"
+            rows.append(f"  {item.metadata['name']:<24} {item.metadata['says']} ({tail})")
+        return "\n".join(rows)
