@@ -1,0 +1,82 @@
+"""The catalogue and the rules it gives."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import yaml
+
+from schemas.catalogue import catalogue, default_rules
+from schemas.rule import Rule, RuleError, from_yaml
+
+
+def test_every_row_of_the_catalogue_is_read() -> None:
+    rows = catalogue()
+    assert len(rows) == 168
+    assert {row.domain for row in rows.values()} >= {
+        "gas",
+        "water",
+        "drainage",
+        "heat",
+        "bridge",
+        "fire",
+        "weather",
+    }
+    assert all(row.plausible_min < row.plausible_max for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "interval_s"),
+    [
+        ("gas_manhole_methane", 7200.0),
+        ("water_main_pressure", 60.0),
+        ("bridge_strain", 600.0),
+        ("fire_smoke_detector_state", 86_400.0),
+        ("fire_manual_call_point", None),
+        ("water_dma_night_flow", 86_400.0),
+    ],
+)
+def test_the_regular_report_interval_is_the_longest_that_the_row_names(
+    key: str, interval_s: float | None
+) -> None:
+    assert catalogue()[key].interval_s == interval_s
+
+
+def test_every_category_that_alarms_has_a_default_rule_with_its_cells() -> None:
+    rules = {rule.name: rule for rule in default_rules(judgement_live=True)}
+    for row in catalogue().values():
+        if row.role == "alarm" and row.key != "device_silence":
+            assert rules[row.key.replace("_", "-")].levels == row.levels
+
+
+def test_thresholds_of_judgement_start_in_shadow_in_a_new_installation() -> None:
+    careful = {rule.name: rule for rule in default_rules(judgement_live=False)}
+    assert careful["gas-manhole-methane"].mode == "shadow"
+    assert careful["water-main-pressure"].mode == "live"  # sourced
+    assert {rule.mode for rule in default_rules(judgement_live=True) if rule.name != "ewma"} == {"live"}
+
+
+def test_a_rule_keeps_its_version_through_yaml_and_promotion_but_not_through_a_change() -> None:
+    rule = default_rules(judgement_live=True)[0]
+    text = yaml.safe_dump(msgspec.to_builtins(rule), allow_unicode=True)
+    assert from_yaml(text) == rule
+    assert msgspec.structs.replace(rule, mode="draft").version == rule.version
+    assert msgspec.structs.replace(rule, levels={1: "v>=1"}).version != rule.version
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("name: [", r"leak.yaml:1:8: .*expected"),
+        ("name: leak", r"leak.yaml: .*missing required field"),
+        ("name: leak\nlevles: {}", r"leak.yaml: .*levles"),
+    ],
+)
+def test_a_malformed_rule_is_refused_with_its_place(text: str, complaint: str) -> None:
+    with pytest.raises(RuleError, match=complaint):
+        from_yaml(text, "leak.yaml")
+
+
+def test_rules_have_names_that_differ() -> None:
+    rules: list[Rule] = default_rules(judgement_live=False)
+    assert len({rule.name for rule in rules}) == len(rules)
