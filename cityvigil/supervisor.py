@@ -1,0 +1,137 @@
+"""Runs the services of one machine as child processes, and restarts what dies.
+
+A child that dies is started again after a pause that grows from 0.2 s to 5 s while it keeps dying and
+is forgotten once it has lived for half a minute. Children end with the supervisor, even when that is
+killed (the kernel tells them: `end_with_parent`). It does not judge why a child died: the log says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+LIVED_S = 30.0
+PATIENCE_S = 15.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A service to keep alive: `verb` of the command line, its environment, where it serves health."""
+
+    name: str
+    verb: Sequence[str]
+    environ: Mapping[str, str]
+    port: int
+
+
+@dataclass(slots=True)
+class _Running:
+    child: Child
+    process: asyncio.subprocess.Process | None = None
+    restarts: int = 0
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Supervisor:
+    """Keeps children alive until stopped; `DATA/services.json` says who runs where."""
+
+    def __init__(self, data: Path, children: Sequence[Child]) -> None:
+        self._data = data
+        self._running = [_Running(child) for child in children]
+        self._stopping = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Starts all, restarts what dies, and when `stop` is set ends them, last started first."""
+        (self._data / "logs").mkdir(parents=True, exist_ok=True)
+        for running in self._running:
+            running.task = asyncio.create_task(self._keep(running), name=running.child.name)
+        await stop.wait()
+        self._stopping = True
+        for running in reversed(self._running):
+            await self._end(running)
+        state_file(self._data).unlink(missing_ok=True)
+
+    async def _keep(self, running: _Running) -> None:
+        died = 0
+        while not self._stopping:
+            began = time.monotonic()
+            running.process = await self._start(running.child)
+            self._write_state()
+            code = await running.process.wait()
+            if self._stopping:
+                return
+            died = 0 if time.monotonic() - began > LIVED_S else died
+            pause = PAUSE_S[min(died, len(PAUSE_S) - 1)]
+            died += 1
+            running.restarts += 1
+            log.warning("%s ended with %s, starting it again in %.1f s", running.child.name, code, pause)
+            await asyncio.sleep(pause)
+
+    async def _start(self, child: Child) -> asyncio.subprocess.Process:
+        with log_file(self._data, child.name).open("ab") as sink:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "cityvigil",
+                *child.verb,
+                env={**os.environ, **child.environ, "CITYVIGIL_SUPERVISED": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+            )
+
+    async def _end(self, running: _Running) -> None:
+        process = running.process
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), PATIENCE_S)
+            except TimeoutError:
+                log.warning("%s did not end in %.0f s: killed", running.child.name, PATIENCE_S)
+                process.kill()
+                await process.wait()
+        if running.task is not None:
+            running.task.cancel()
+            await asyncio.gather(running.task, return_exceptions=True)
+
+    def _write_state(self) -> None:
+        rows = [
+            {
+                "name": running.child.name,
+                "pid": running.process.pid if running.process else None,
+                "port": running.child.port,
+                "restarts": running.restarts,
+            }
+            for running in self._running
+        ]
+        path = state_file(self._data)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({"supervisor": os.getpid(), "services": rows}))
+        fresh.replace(path)
+
+
+def state_file(data: Path) -> Path:
+    return data / "services.json"
+
+
+def log_file(data: Path, name: str) -> Path:
+    return data / "logs" / f"{name}.log"
+
+
+def end_with_parent() -> None:
+    """Asks Linux to send this process SIGTERM when its parent dies; a no-op elsewhere."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
