@@ -1,0 +1,61 @@
+"""From settings to a running service: one process, one service, its health routes beside it.
+
+Everything a service needs is opened here and handed to it, clock included; an `AsyncExitStack` closes it
+in the reverse order. A service ends by the stop event (SIGTERM, SIGINT) or by the exception that ended it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from starlette.applications import Starlette
+
+from cityvigil import health, logs, supervisor
+from cityvigil.errors import CannotRun
+from cityvigil.http_server import serving
+from schemas.settings import Settings, SettingsError
+
+
+class Service(Protocol):
+    """What every edge offers: run until stopped, and say why it is not ready."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+    def not_ready(self) -> str | None: ...
+
+
+Builder = Callable[[Settings, AsyncExitStack], Awaitable[Service]]
+
+
+def now_us() -> int:
+    """Wall time, microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
+
+
+def settings_from_environ() -> Settings:
+    try:
+        return Settings.from_environ()
+    except SettingsError as error:
+        raise CannotRun(str(error)) from None
+
+
+async def serve(name: str, settings: Settings, build: Builder) -> None:
+    """Runs one service until a signal ends it. Raises what the service raised."""
+    logs.configure(name, settings.log_level)
+    if os.environ.get("CITYVIGIL_SUPERVISED"):
+        supervisor.end_with_parent()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as resources:
+        service = await build(settings, resources)
+        if not getattr(service, "serves_health", False):
+            app = Starlette(routes=health.routes(name, service.not_ready))
+            await resources.enter_async_context(serving(app, settings.http_host, settings.http_port))
+        await service.run(stop)
