@@ -9,7 +9,7 @@ import argparse
 import json
 
 from cityvigil import gateways
-from cityvigil.verbs.stack import add_data_option, add_json_option, write_json
+from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,8 +47,7 @@ def _revoke(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     known = gateways.list_all(args.data)
-    if args.json:
-        write_json(args.json, [{"gateway": one.gateway, "zone": one.zone} for one in known])
+    write_json(args.json, [{"gateway": one.gateway, "zone": one.zone} for one in known])
     if args.json != "-":
         for one in known:
             print(f"{one.gateway:<32} {one.zone or ''}".rstrip())

@@ -7,13 +7,11 @@ a service does not answer.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
-from pathlib import Path
 
 from cityvigil import stack
+from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,29 +42,6 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         add_data_option(action)
 
 
-def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """`--data DIR`, else CITYVIGIL_DATA, else var/ in the working folder: the same for every verb."""
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(os.environ.get("CITYVIGIL_DATA") or "var"),
-        metavar="DIR",
-        help="data folder (default: CITYVIGIL_DATA, else var/)",
-    )
-
-
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", help="write the result as data, - = standard output")
-
-
-def write_json(target: str, result: object) -> None:
-    text = json.dumps(result, ensure_ascii=False)
-    if target == "-":
-        print(text)
-    else:
-        Path(target).write_text(text + "\n")
-
-
 def _up(args: argparse.Namespace) -> int:
     began = time.monotonic()
     stack.up(
@@ -86,8 +61,7 @@ def _status(args: argparse.Namespace) -> int:
     result = stack.status(args.data)
     services = result["services"]
     assert isinstance(services, list)
-    if args.json:
-        write_json(args.json, result)
+    write_json(args.json, result)
     if args.json != "-":
         for service in services:
             where = result.get("mqtt" if service["name"] == "mosquitto" else service["name"], "")

@@ -1,0 +1,231 @@
+"""Looks at every dependency and every promise it can reach, and says what to do about what is wrong.
+
+A check returns one finding; none stops another. It changes nothing. Promises that need a load to be seen
+(throughput, delay under load) are measured by `cityvigil bench`, not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor
+from cityvigil.errors import CannotRun
+from schemas import registry, topics
+from schemas.migrations import migrations
+
+BEHIND_S = 10.0
+CLOCKS_APART_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; `advice` is empty when it is fine."""
+
+    check: str
+    verdict: Literal["ok", "warn", "fail"]
+    says: str
+    advice: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+async def examine(data: Path) -> list[Finding]:
+    """Every check that can be made: programs always, the rest when a stack runs under `data`."""
+    findings = _programs()
+    try:
+        found = stack.load(data)
+    except CannotRun as error:
+        return [*findings, Finding("stack", "fail", str(error), f"cityvigil up --data {data}")]
+    findings += _brokers(stack.status(data), data)
+    checks: Iterable[Callable[[], Awaitable[list[Finding]]]] = (
+        lambda: _topics(found.kafka),
+        lambda: _database(found.postgres),
+        lambda: _lag(found.kafka, found.postgres),
+        lambda: _registry(found.kafka),
+        lambda: _services(data),
+    )
+    for check in checks:
+        findings += await check()
+    return findings
+
+
+def _programs() -> list[Finding]:
+    findings = []
+    for name, find in (
+        ("mosquitto", mosquitto.program),
+        ("java", kafka.java),
+        ("kafka jars", kafka.jars),
+        ("postgresql", lambda: postgres.program("postgres")),
+    ):
+        try:
+            findings.append(Finding(name, "ok", str(find())))
+        except CannotRun as error:
+            findings.append(Finding(name, "fail", str(error), "make setup"))
+    return findings
+
+
+def _brokers(status: dict[str, Any], data: Path) -> list[Finding]:
+    return [
+        Finding(row["name"], "ok", f"answers, pid {row['pid']}")
+        if row["health"] == "ok"
+        else Finding(row["name"], "fail", f"is {row['health']}", f"cityvigil stack up --data {data}")
+        for row in status["services"]
+    ]
+
+
+async def _topics(bootstrap: str) -> list[Finding]:
+    try:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        try:
+            there = set(await admin.list_topics())
+        finally:
+            await admin.close()
+    except KafkaError as error:
+        return [Finding("topics", "fail", f"Kafka at {bootstrap}: {error}", "cityvigil stack up")]
+    missing = [topic.name for topic in topics.ALL if topic.name not in there]
+    if missing:
+        return [Finding("topics", "fail", f"missing: {', '.join(missing)}", "cityvigil migrate")]
+    return [Finding("topics", "ok", f"all {len(topics.ALL)} are there")]
+
+
+async def _database(dsn: str) -> list[Finding]:
+    try:
+        async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=5) as connection:
+            return [
+                await _schema(connection),
+                await _timescale(connection),
+                await _clock(connection),
+            ]
+    except psycopg.Error as error:
+        return [Finding("database", "fail", " ".join(str(error).split()), "cityvigil migrate")]
+
+
+async def _schema(connection: psycopg.AsyncConnection) -> Finding:
+    rows = await (await connection.execute("select number from schema_migrations")).fetchall()
+    missing = [m.name for m in migrations() if m.number not in {number for (number,) in rows}]
+    if missing:
+        return Finding("schema", "fail", f"not applied: {', '.join(missing)}", "cityvigil migrate")
+    return Finding("schema", "ok", f"{len(rows)} migrations applied")
+
+
+async def _timescale(connection: psycopg.AsyncConnection) -> Finding:
+    found = await connection.execute("select extversion from pg_extension where extname = 'timescaledb'")
+    row = await found.fetchone()
+    if row:
+        return Finding("timescaledb", "ok", f"version {row[0]}")
+    return Finding(
+        "timescaledb",
+        "warn",
+        "plain PostgreSQL: no compression, retention or continuous aggregates",
+        "fine for a trial on one machine; production wants the extension",
+    )
+
+
+async def _clock(connection: psycopg.AsyncConnection) -> Finding:
+    before = time.time()
+    row = await (await connection.execute("select extract(epoch from clock_timestamp())::float8")).fetchone()
+    after = time.time()
+    assert row is not None
+    apart = max(before - row[0], row[0] - after, 0.0)
+    if apart > CLOCKS_APART_S:
+        return Finding("clocks", "fail", f"the database's clock is {apart:.1f} s off", "set up NTP on both")
+    return Finding("clocks", "ok", "this machine and the database agree")
+
+
+async def _lag(bootstrap: str, dsn: str) -> list[Finding]:
+    """How far detect and the historian are behind the log, in messages."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=topics.DETECT_GROUP, enable_auto_commit=False
+    )
+    try:
+        await consumer.start()
+        try:
+            numbers = sorted(consumer.partitions_for_topic(topics.READINGS.name) or await _known(consumer))
+            partitions = [TopicPartition(topics.READINGS.name, number) for number in numbers]
+            ends = await consumer.end_offsets(partitions)
+            committed = {tp: await consumer.committed(tp) or 0 for tp in partitions}
+        finally:
+            await consumer.stop()
+        async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=5) as connection:
+            rows = await (
+                await connection.execute(
+                    "select partition, next_offset from record_offsets where topic = %s",
+                    [topics.READINGS.name],
+                )
+            ).fetchall()
+    except (KafkaError, psycopg.Error) as error:
+        return [Finding("lag", "fail", " ".join(str(error).split()), "cityvigil stack up")]
+    recorded = {TopicPartition(topics.READINGS.name, number): offset for number, offset in rows}
+    return [
+        Finding(
+            f"{name} lag", "ok", f"{sum(ends[tp] - done.get(tp, 0) for tp in partitions)} messages behind"
+        )
+        for name, done in (("detect", committed), ("record", recorded))
+    ]
+
+
+async def _known(consumer: AIOKafkaConsumer) -> set[int]:
+    await consumer.topics()
+    return set(consumer.partitions_for_topic(topics.READINGS.name) or ())
+
+
+async def _registry(bootstrap: str) -> list[Finding]:
+    entries = registry.Registry()
+    async for message in compacted.read(bootstrap, topics.SENSORS):
+        entries.apply(registry.decode(message.value))
+    waiting = [s for s in entries.sensors.values() if s.state == "waiting"]
+    findings = [
+        Finding(
+            "registry",
+            "ok" if entries.sensors else "warn",
+            f"{len(entries.sensors)} sensors, {len(entries.gateways)} gateways, {len(entries.zones)} zones",
+            "" if entries.sensors else "cityvigil sensors import FILE.csv --zones zones.csv",
+        )
+    ]
+    if waiting:
+        some = ", ".join(f"{s.gateway}/{s.point}" for s in waiting[:3])
+        findings.append(
+            Finding(
+                "waiting points",
+                "warn",
+                f"{len(waiting)} points have no category and no rule looks at them: {some}",
+                "cityvigil sensors export, fill in the category, cityvigil sensors import",
+            )
+        )
+    return findings
+
+
+async def _services(data: Path) -> list[Finding]:
+    path = supervisor.state_file(data)
+    if not path.exists():
+        return [Finding("services", "warn", "no supervised services run here", f"cityvigil up --data {data}")]
+    rows = json.loads(path.read_text())["services"]
+    async with httpx.AsyncClient(timeout=3) as client:
+        return list(await asyncio.gather(*(_service(client, row, data) for row in rows)))
+
+
+async def _service(client: httpx.AsyncClient, row: dict[str, Any], data: Path) -> Finding:
+    log = supervisor.log_file(data, row["name"])
+    try:
+        answer = await client.get(f"http://127.0.0.1:{row['port']}/readyz")
+    except httpx.HTTPError:
+        return Finding(row["name"], "fail", f"does not answer on port {row['port']}", f"read {log}")
+    if answer.status_code != 200:
+        return Finding(row["name"], "fail", answer.json().get("reason", answer.text), f"read {log}")
+    if row["restarts"]:
+        return Finding(row["name"], "warn", f"ready, restarted {row['restarts']} times", f"read {log}")
+    return Finding(row["name"], "ok", "ready")
