@@ -50,6 +50,7 @@ class Role(enum.StrEnum):
 class Action(enum.Enum):
     open = "open"  # by dispatch or a person; not in the HTTP table
     join = "join"  # another alert of the same cause joined
+    upgrade = "upgrade"  # one of its alerts got worse than the case was; by dispatch
     verify = "verify"
     file = "file"
     decline = "decline"
@@ -109,6 +110,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: dt.datetime
     event_first: dt.datetime | None = None
     event_last: dt.datetime | None = None
+    dispatched_at: dt.datetime | None = None
+    stopped_at: dt.datetime | None = None  # deferred or suspended since; its clocks stand still
+    clocks: dict[str, dt.datetime] = {}  # running clocks: acknowledge, verify, on_site, close -> due
+    escalated: tuple[str, ...] = ()  # clocks that ran out and were told
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
