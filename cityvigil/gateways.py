@@ -1,9 +1,10 @@
 """Credentials of gateways at the broker: add, rotate, revoke, list.
 
 They stand in Mosquitto's own password file under the data folder, beside a file that says each one's zone; a
-secret is shown once and kept only as a hash. A change replaces the file whole and makes a running broker read
-it again. Secrets are 256 random bits, so the hash needs no costly rounds: the broker checks a password in its
-only thread, and a thousand gateways that come back at once must not stall it.
+secret is shown once and kept only as a hash. A change replaces the file whole, and a running broker goes by
+it when the call returns: who was revoked is disconnected at once. Secrets are 256 random bits, so the hash
+needs no costly rounds: the broker checks a password in its only thread, and a thousand gateways that come
+back at once must not stall it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from cityvigil import mosquitto, process
 from cityvigil.errors import CannotRun
 
 ROUNDS = 101  # Mosquitto's own default
+KNOWN_WITHIN_S = 10
+PROBE = "health-probe"
 IDENTIFIER = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 
 
@@ -53,7 +56,7 @@ def add_many(data: Path, zones: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def rotate(data: Path, gateway: str) -> str:
-    """A new secret; the old one is refused from now on."""
+    """A new secret; the old one is refused from now on, and a connection made with it ends."""
     secret = secrets.token_urlsafe(32)
     with _changing(data) as accounts:
         _must_exist(accounts, gateway)
@@ -62,7 +65,7 @@ def rotate(data: Path, gateway: str) -> str:
 
 
 def revoke(data: Path, gateway: str) -> None:
-    """Refused from now on."""
+    """Refused from now on; a live connection of it ends."""
     with _changing(data) as accounts:
         _must_exist(accounts, gateway)
         del accounts.hashes[gateway], accounts.zones[gateway]
@@ -125,9 +128,26 @@ def _changing(data: Path) -> Iterator[_Accounts]:
         yield accounts
         if accounts.hashes == before:
             return
+        probe = secrets.token_urlsafe(16)
+        accounts.hashes[PROBE] = hashed(probe)
         accounts.write(data)
-        if broker := process.find(data / "run", mosquitto.NAME):
-            mosquitto.reload(broker)
+        _make_known(data, probe)
+
+
+def _make_known(data: Path, probe: str) -> None:
+    """Returns once a running broker goes by the new accounts: when it lets in the probe's newest secret."""
+    broker = process.find(data / "run", mosquitto.NAME)
+    if broker is None:
+        return
+    mosquitto.reload(broker)
+    port = mosquitto.port(data / mosquitto.NAME)
+    known = process.wait(
+        lambda: mosquitto.answers(port, PROBE, probe) or not process.is_alive(broker), KNOWN_WITHIN_S
+    )
+    if not known:
+        raise CannotRun(
+            f"mosquitto did not read its new accounts within {KNOWN_WITHIN_S} s: see `cityvigil stack logs`"
+        )
 
 
 def _text(path: Path) -> str:

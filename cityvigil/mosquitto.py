@@ -111,34 +111,33 @@ def start(home: Path, run: Path, log: Path, port: int) -> Process:
         os.close(pipe)
 
 
-def keep_log(home: Path, run: Path, log: Path) -> Process:
-    """The reader of the pipe, started again if it died: the broker keeps its end open and does not notice."""
-    reader = process.find(run, LOG_NAME)
-    if reader is None:
-        pipe = home / "log.pipe"
-        if not pipe.is_fifo():
-            os.mkfifo(pipe, 0o600)
-        program_file = Path(__file__).with_name("mosquitto_log.py")
-        # -I -S: it needs the standard library only, and starts in 20 ms with 9 MB.
-        argv: list[str | Path] = [sys.executable, "-I", "-S", program_file]
-        argv += [pipe, log, str(process.LOG_KEPT_BYTES)]
-        reader = process.spawn(LOG_NAME, argv, run=run, log=log.with_name(f"{LOG_NAME}.log"))
-    return reader
+def keep_log(home: Path, run: Path, log: Path) -> None:
+    """Starts the reader of the pipe if it died; the broker keeps its end open and does not notice."""
+    os.close(_open_pipe(home, run, log))
 
 
 def _open_pipe(home: Path, run: Path, log: Path) -> int:
     """The broker's end. Non-blocking: a reader that is stopped may cost log lines, never a stalled broker."""
-    reader = keep_log(home, run, log)
+    reader_log = log.with_name(f"{LOG_NAME}.log")
+    reader = process.find(run, LOG_NAME)
+    pipe = home / "log.pipe"
+    if reader is None:
+        if not pipe.is_fifo():
+            os.mkfifo(pipe, 0o600)
+        # -I -S: it needs the standard library only, and starts in 20 ms with 9 MB.
+        argv: list[str | Path] = [sys.executable, "-I", "-S", Path(__file__).with_name("mosquitto_log.py")]
+        argv += [pipe, log, str(process.LOG_KEPT_BYTES)]
+        reader = process.spawn(LOG_NAME, argv, run=run, log=reader_log)
     opened: list[int] = []
 
     def open_end() -> bool:
         try:
-            opened.append(os.open(home / "log.pipe", os.O_WRONLY | os.O_NONBLOCK))
+            opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
         except OSError:  # ENXIO until the reader has opened its end
             return False
         return True
 
-    process.wait_until_healthy(reader, log.with_name(f"{LOG_NAME}.log"), open_end, 5)
+    process.wait_until_healthy(reader, reader_log, open_end, 10)
     fcntl.fcntl(opened[0], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return opened[0]
 
@@ -162,6 +161,11 @@ def answers(port: int, user: str, password: str, timeout_s: float = 1) -> bool:
     except OSError:
         return False
     return reply == b"\x20\x02\x00\x00"
+
+
+def port(home: Path) -> int:
+    """The one it was last started on."""
+    return int((home / "mosquitto.conf").read_text().split(maxsplit=2)[1])
 
 
 def reload(broker: Process) -> None:

@@ -186,12 +186,11 @@ def _rotate(log: Path) -> None:
 
 
 def _started(pid: int) -> str | None:
-    """None for a process that is gone or only waits to be reaped."""
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        del _children[pid]
+    """None for a process that is gone or only waits to be reaped; reaps it if it is a child of ours."""
     fields = _stat(pid)
     if fields is None or fields[0] in "ZX":
+        if child := _children.pop(pid, None):
+            child.wait()
         return None
     return f"{_boot_id()}/{fields[19]}"
 

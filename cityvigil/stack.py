@@ -166,10 +166,10 @@ def _start(stack: Stack, name: str) -> None:
     home = data / name
     port = _ports(stack)[name]
     if name == mosquitto.NAME:
-        mosquitto.keep_log(home, run, log)
         if found is None:
             mosquitto.prepare(home, stack.mqtt_user)
             found = mosquitto.start(home, run, log, port)
+        mosquitto.keep_log(home, run, log)
     elif name == kafka.NAME:
         if found is None:
             kafka.prepare(home, port, port_of(stack.kafka_controller))
