@@ -1,0 +1,214 @@
+"""The partitions a worker holds: from assignment to release, with their snapshots in between.
+
+The order that makes kill -9 harmless is here: alerts acknowledged by Kafka, snapshot on disk, messages
+acknowledged to Faust (which commits them). On assignment a partition goes on behind its newest usable
+snapshot; without one it is read again from the first message that Kafka kept
+(docs/decisions/005-no-snapshot.md). Does not fold: streams/detect.py does, under the same lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import Gauge, Histogram
+
+from detectors.fold import SnapshotError
+from schemas import topics
+from streams.lane import Lane, empty_lane, restored_lane
+from streams.publish import Sent
+from streams.rules import Versions
+from streams.state import Snapshot, SnapshotFolder
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_SECONDS = Histogram(
+    "cityvigil_detect_snapshot_seconds", "waiting for alerts and writing one snapshot"
+)
+SNAPSHOT_BYTES = Gauge("cityvigil_detect_snapshot_bytes", "size of the last snapshot", ["partition"])
+
+SNAPSHOT_EVERY_S = 30.0
+
+
+class LostMessages(RuntimeError):
+    """An offset came that is not the one after the last: what is between has to be read again."""
+
+
+class Message(Protocol):
+    """What Faust delivers, as far as we look at it."""
+
+    offset: int
+    value: Any
+
+    def ack(self, consumer: Any) -> bool: ...
+
+
+@dataclass(slots=True)
+class Held:
+    """One partition. What is `folded` is acknowledged with the next snapshot, whose alerts are in `sent`."""
+
+    lane: Lane
+    generation: int
+    waiting: list[Message] = field(default_factory=list)  # delivered, not folded
+    folded: list[Message] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    next_delivery: int | None = None  # None after a seek: the first message may be any
+    replay_s: float = 0.0  # what reading again from the last snapshot would take
+    snapshot_at: float = field(default_factory=time.monotonic)
+    writing: asyncio.Task[None] | None = None
+
+    def unseen(self, messages: list[Message]) -> list[tuple[int, bytes]]:
+        """Those that the state does not hold. Raises LostMessages when Faust skipped some."""
+        found: list[tuple[int, bytes]] = []
+        for message in messages:
+            if self.next_delivery is not None and message.offset > self.next_delivery:
+                raise LostMessages(
+                    f"partition {self.lane.number}: expected {self.next_delivery}, got {message.offset}"
+                )
+            self.next_delivery = max(message.offset + 1, self.next_delivery or 0)
+            behind = found[-1][0] + 1 if found else self.lane.next_offset
+            if message.offset > behind:
+                log.error("partition %d: offsets %d to %d are not in the log",
+                          self.lane.number, behind, message.offset - 1)  # fmt: skip
+            if message.offset >= behind:
+                found.append((message.offset, message.value))
+        return found
+
+
+class Partitions:
+    """All that this worker holds. Whoever folds or changes what is held takes `lock`."""
+
+    def __init__(
+        self,
+        *,
+        versions: Versions,
+        snapshots: SnapshotFolder,
+        offsets: AIOKafkaConsumer,
+        replay_s: float,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.held: dict[int, Held] = {}
+        self.lock = asyncio.Lock()
+        self._versions = versions
+        self._snapshots = snapshots
+        self._offsets = offsets
+        self._replay_s = replay_s
+        self._failed = failed
+
+    async def assign(self, committed: Mapping[int, int | None], generation: int) -> dict[int, int]:
+        """Takes hold of these partitions and no others; the offset to read each from."""
+        async with self.lock:
+            for number in set(self.held) - set(committed):
+                self._drop(number)
+            begins, ends = await self.bounds(committed)
+            for number in set(committed) - set(self.held):
+                lane, found = await self._lane(number, begins[number], ends[number])
+                # Whoever is assigned is the newest, even if Kafka forgot the group and counts from 1.
+                self.held[number] = Held(lane, max(generation, found))
+            starts: dict[int, int] = {}
+            for number, commit in committed.items():
+                held = self.held[number]
+                held.generation = max(held.generation, generation)
+                held.waiting.clear()
+                held.next_delivery = None
+                next_offset = held.lane.next_offset
+                # From the commit on even if the snapshot holds more: Faust commits without holes only.
+                starts[number] = max(
+                    begins[number], next_offset if commit is None else min(commit, next_offset)
+                )
+            return starts
+
+    async def release(self, partitions: set[int], consumer: Any) -> None:
+        """Alerts, snapshot, acknowledgement, commit; then lets go."""
+        async with self.lock:
+            for number in sorted(partitions & set(self.held)):
+                held = self.held[number]
+                held.waiting.clear()
+                if held.writing is not None:
+                    await held.writing
+                if held.folded:
+                    await self._start_snapshot(held, consumer)
+            if consumer.assignment():
+                await consumer.commit()
+            for number in partitions:
+                self._drop(number)
+
+    def snapshot_if_due(self, held: Held, consumer: Any) -> None:
+        """In the background, one at a time; folding goes on. Raises what sending an alert raised."""
+        for future in held.sent:
+            if future.done():
+                future.result()
+        held.sent = [future for future in held.sent if not future.done()]
+        if held.writing is not None and not held.writing.done():
+            return
+        late = time.monotonic() - held.snapshot_at >= SNAPSHOT_EVERY_S
+        if held.folded and (late or held.replay_s >= self._replay_s / len(self.held)):
+            held.writing = self._start_snapshot(held, consumer)
+
+    async def bounds(self, partitions: Mapping[int, object]) -> tuple[dict[int, int], dict[int, int]]:
+        """The first offset that Kafka kept, and the end, of each."""
+        tps = [TopicPartition(topics.READINGS.name, number) for number in partitions]
+        begins = await self._offsets.beginning_offsets(tps)
+        ends = await self._offsets.end_offsets(tps)
+        return {tp.partition: begins[tp] for tp in tps}, {tp.partition: ends[tp] for tp in tps}
+
+    def _start_snapshot(self, held: Held, consumer: Any) -> asyncio.Task[None]:
+        """Takes the state as it is now; done when it is on disk and its messages are acknowledged."""
+        snapshot = held.lane.snapshot(held.generation)
+        saving = self._save(snapshot, held.sent, held.folded, consumer)
+        held.sent, held.folded, held.replay_s, held.snapshot_at = [], [], 0.0, time.monotonic()
+        task = asyncio.create_task(saving, name=f"snapshot of partition {held.lane.number}")
+        task.add_done_callback(self._saved)
+        return task
+
+    async def _save(self, snapshot: Snapshot, sent: list[Sent], folded: list[Message], consumer: Any) -> None:
+        with SNAPSHOT_SECONDS.time():
+            await asyncio.gather(*sent)
+            size = await asyncio.to_thread(self._snapshots.write, snapshot)
+        SNAPSHOT_BYTES.labels(snapshot.header.partition).set(size)
+        for message in folded:
+            message.ack(consumer)
+
+    def _saved(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._failed(error)
+
+    async def _lane(self, number: int, begin: int, end: int) -> tuple[Lane, int]:
+        """From the newest usable snapshot, with its generation; else empty, at what Kafka kept first."""
+        for snapshot in self._snapshots.usable(number):
+            at = snapshot.header.offset
+            if at >= end:
+                log.warning(
+                    "partition %d: snapshot of offset %d, but the log ends at %d: passed over",
+                    number,
+                    at,
+                    end,
+                )
+                continue
+            try:
+                lane = await restored_lane(snapshot, self._versions)
+            except SnapshotError as error:
+                log.warning("partition %d: snapshot of offset %d: %s: passed over", number, at, error)
+                continue
+            log.info("partition %d: goes on at offset %d of %d", number, lane.next_offset, end)
+            return lane, snapshot.header.generation
+        lane = await empty_lane(number, self._versions)
+        lane.next_offset = begin
+        if end > begin:
+            log.warning(
+                "partition %d: no usable snapshot: reads offsets %d to %d again", number, begin, end - 1
+            )
+        if begin > 0:
+            log.warning("partition %d: what came before offset %d is gone: windows warm up, and an episode "
+                        "that began there is not continued", number, begin)  # fmt: skip
+        return lane, 0
+
+    def _drop(self, number: int) -> None:
+        held = self.held.pop(number, None)
+        if held is not None:
+            log.info("partition %d: let go at offset %d", number, held.lane.next_offset)

@@ -1,0 +1,123 @@
+"""One partition's detection: the bytes of its log in, alerts out, in order, by a state that can be saved.
+
+The worker (streams/detect.py) and the second reader (streams/replay.py) both run this and nothing else, so
+they decide alike. Registry and rules change where the log says so. A message that is no packed frame is
+counted and left out: bad data is no reason to stop. Does not read, publish or time anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter
+
+from detectors.fold import Partition
+from detectors.program import Program, compile_program
+from schemas import control, frame
+from schemas.alert import Alert
+from schemas.control import Control, RegistryVersion, RulesVersion
+from schemas.frame import Frame, FrameError, Kind
+from schemas.registry import Registry
+from streams.rules import Versions
+from streams.state import Header, Snapshot
+
+log = logging.getLogger(__name__)
+
+READINGS = Counter("cityvigil_detect_readings_total", "readings folded, by partition", ["partition"])
+BAD_FRAMES = Counter(
+    "cityvigil_detect_bad_frames_total",
+    "messages of the readings topic that are no packed frame",
+    ["partition"],
+)
+
+
+@dataclass(slots=True)
+class Lane:
+    """`next_offset` is the first one that the state does not hold."""
+
+    number: int
+    versions: Versions
+    fold: Partition
+    next_offset: int = 0
+    registry: tuple[int, int] | None = None
+    rules: tuple[int, int] | None = None
+    readings: int = field(default=0, init=False)
+
+    async def take(self, messages: Sequence[tuple[int, bytes]]) -> list[Alert]:
+        """The alerts of these messages (offset, bytes), which follow what was taken before."""
+        alerts: list[Alert] = []
+        entries: list[Frame | Control] = []
+        for offset, value in messages:
+            entry = self._decoded(offset, value)
+            if isinstance(entry, RegistryVersion | RulesVersion):
+                alerts += self._folded(entries)
+                entries = []
+                alerts += await self._adopt(entry)
+            elif entry is not None:
+                entries.append(entry)
+        alerts += self._folded(entries)
+        if messages:
+            self.next_offset = messages[-1][0] + 1
+        return alerts
+
+    def snapshot(self, generation: int) -> Snapshot:
+        header = Header(
+            partition=self.number,
+            generation=generation,
+            offset=self.next_offset - 1,
+            registry=self.registry,
+            rules=self.rules,
+        )
+        return Snapshot(header, self.fold.snapshot())
+
+    def not_ready(self) -> str | None:
+        return None if self.rules else f"no rules yet in partition {self.number}"
+
+    def _decoded(self, offset: int, value: bytes) -> Frame | Control | None:
+        try:
+            if frame.kind_of(value) is Kind.control:
+                return control.decode(value)
+            return frame.decode(value)
+        except FrameError as error:
+            BAD_FRAMES.labels(self.number).inc()
+            log.error("partition %d, offset %d is no packed frame: %s", self.number, offset, error)
+            return None
+
+    def _folded(self, entries: list[Frame | Control]) -> list[Alert]:
+        count = sum(len(entry.records) for entry in entries if isinstance(entry, Frame))
+        self.readings += count
+        READINGS.labels(self.number).inc(count)
+        return self.fold.fold(entries) if entries else []
+
+    async def _adopt(self, entry: RegistryVersion | RulesVersion) -> list[Alert]:
+        if isinstance(entry, RegistryVersion):
+            self.registry = (entry.version, entry.offset)
+        else:
+            self.rules = (entry.version, entry.offset)
+        log.info(
+            "partition %d: registry %s and rules %s are in force", self.number, self.registry, self.rules
+        )
+        program = await _program(self.versions, self.number, self.registry, self.rules)
+        return self.fold.adopt(program)
+
+
+async def empty_lane(number: int, versions: Versions) -> Lane:
+    """The state before the log's first message: no sensors, no rules."""
+    return Lane(number, versions, Partition(await _program(versions, number, None, None)))
+
+
+async def restored_lane(snapshot: Snapshot, versions: Versions) -> Lane:
+    """The state that a snapshot holds. Raises detectors.fold.SnapshotError."""
+    head = snapshot.header
+    program = await _program(versions, head.partition, head.registry, head.rules)
+    fold = Partition.restore(program, snapshot.state)
+    return Lane(head.partition, versions, fold, head.offset + 1, head.registry, head.rules)
+
+
+async def _program(
+    versions: Versions, number: int, registry: tuple[int, int] | None, rules: tuple[int, int] | None
+) -> Program:
+    known = await versions.registry_at(registry[1]) if registry else Registry()
+    return compile_program(known, await versions.rules_at(rules[1]) if rules else [], number)

@@ -1,0 +1,33 @@
+"""A detect worker as a process of its own, for the tests that kill it: `python -m tests.integration.run_detect`.
+
+Arguments: KAFKA FOLDER WORKER REPLAY_S. Logs to standard error; ends on SIGTERM as the real service does.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+from streams.detect import Detect
+
+
+async def main(kafka: str, folder: str, worker: str, replay_s: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    detect = Detect(
+        kafka=kafka,
+        folder=Path(folder),
+        worker=worker,
+        now_us=lambda: time.time_ns() // 1_000,
+        replay_s=float(replay_s),
+    )
+    await detect.run(stop)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    for chatty in ("aiokafka", "faust", "mode"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    asyncio.run(main(*sys.argv[1:]))
