@@ -1,0 +1,184 @@
+"""The city as built: zones of Qingdao's districts, gateways and sensors, all from one seed.
+
+Zones are the same for every seed, so that a scenario can name them; what stands in them differs. Nothing
+here changes with time and nothing does I/O: simulators/simulation.py lets the city live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.catalogue import catalogue
+from simulators.bridge import BridgeNetwork
+from simulators.fire import FireNetwork
+from simulators.gas import GasNetwork
+from simulators.heat import HeatNetwork
+from simulators.network import Layout, Network, Planned
+from simulators.water import WaterNetwork
+from simulators.weather import WeatherNetwork
+
+NETWORKS: tuple[type[Network], ...] = (
+    GasNetwork,
+    WaterNetwork,
+    HeatNetwork,
+    BridgeNetwork,
+    FireNetwork,
+    WeatherNetwork,
+)
+TURN_S = 60
+"""A gateway collects what is due of its sensors once in so many seconds of city time."""
+
+
+class Zone(NamedTuple):
+    zone: str
+    district: str
+    name_zh: str
+    name_en: str
+    lon: float
+    lat: float
+
+
+ZONES = (
+    Zone("shinan-01", "shinan", "八大峡", "Badaxia", 120.306, 36.055),
+    Zone("shibei-01", "shibei", "台东", "Taidong", 120.354, 36.085),
+    Zone("licang-01", "licang", "李村", "Licun", 120.427, 36.161),
+    Zone("laoshan-01", "laoshan", "中韩", "Zhonghan", 120.457, 36.113),
+    Zone("chengyang-01", "chengyang", "流亭", "Liuting", 120.385, 36.263),
+    Zone("huangdao-01", "huangdao", "长江路", "Changjiang Road", 120.190, 35.961),
+    Zone("shinan-02", "shinan", "香港中路", "Hong Kong Middle Road", 120.388, 36.064),
+    Zone("shibei-02", "shibei", "四方", "Sifang", 120.367, 36.118),
+    Zone("licang-02", "licang", "沧口", "Cangkou", 120.389, 36.176),
+    Zone("laoshan-02", "laoshan", "金家岭", "Jinjialing", 120.470, 36.090),
+    Zone("chengyang-02", "chengyang", "惜福镇", "Xifuzhen", 120.489, 36.293),
+    Zone("huangdao-02", "huangdao", "辛安", "Xin'an", 120.152, 36.021),
+    Zone("shinan-03", "shinan", "八大关", "Badaguan", 120.345, 36.053),
+    Zone("shibei-03", "shibei", "浮山后", "Fushanhou", 120.406, 36.098),
+    Zone("licang-03", "licang", "世园", "Shiyuan", 120.476, 36.176),
+    Zone("laoshan-03", "laoshan", "沙子口", "Shazikou", 120.545, 36.112),
+)
+
+_ASSETS = {"gas": "gas-main", "water": "water-main", "heat": "heat-pipe", "bridge": "bridge",
+           "fire": "building", "weather": "weather-station"}  # fmt: skip
+
+
+class Gateway(NamedTuple):
+    gateway: str
+    network: str
+    zone: str
+    interval_s: float
+
+
+class Sensor(NamedTuple):
+    gateway: str
+    point: str
+    category: str
+    unit: str
+    zone: str
+    asset: str
+    lon: float
+    lat: float
+    params: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """Sensors stand in the order network, category, zone, number; the arrays run along them."""
+
+    seed: int
+    zones: tuple[Zone, ...]
+    gateways: tuple[Gateway, ...]
+    sensors: tuple[Sensor, ...]
+    planned: tuple[Planned, ...]
+    gateway_of: NDArray[np.intp]
+    stagger: NDArray[np.int64]  # turns by which a sensor of a long interval is shifted
+    spans: dict[str, slice]  # network -> its sensors
+    layouts: dict[str, Layout]
+
+    @classmethod
+    def build(cls, seed: int, zones: int = len(ZONES), density: float = 1.0) -> City:
+        """`zones` of the table, each with `density` times the planned sensors (at least one each)."""
+        rng = np.random.default_rng(seed)
+        sensors: list[Sensor] = []
+        planned: list[Planned] = []
+        spans, layouts = {}, {}
+        for network in NETWORKS:
+            first = len(sensors)
+            slices = {}
+            for plan in network.plan:
+                begin = len(sensors) - first
+                made = _planted(network, plan, ZONES[:zones], density, rng)
+                sensors += made
+                planned += [plan] * len(made)
+                slices[plan.category] = slice(begin, len(sensors) - first)
+            spans[network.name] = slice(first, len(sensors))
+            mine = sensors[first:]
+            number = {zone.zone: i for i, zone in enumerate(ZONES)}
+            layouts[network.name] = Layout(
+                slices, np.array([number[s.zone] for s in mine]), [s.params for s in mine]
+            )
+        names = sorted({s.gateway for s in sensors})
+        index = {name: i for i, name in enumerate(names)}
+        gateway_of = np.array([index[s.gateway] for s in sensors])
+        stagger = np.array([i % (plan.interval_s // TURN_S) for i, plan in enumerate(planned)])
+        gateways = tuple(
+            _gateway(name, sensors, planned, stagger, np.flatnonzero(gateway_of == i), spans)
+            for i, name in enumerate(names)
+        )
+        return cls(seed, ZONES[:zones], gateways, tuple(sensors), tuple(planned), gateway_of, stagger,
+                   spans, layouts)  # fmt: skip
+
+    def registry(self) -> tuple[Sequence[Zone], Sequence[Gateway], Sequence[Sensor]]:
+        """What an import needs to know; numbers and partitions are the registry's to give."""
+        return self.zones, self.gateways, self.sensors
+
+    def find(self, category: str, zone: str) -> list[int]:
+        """The sensors of a category in a zone."""
+        return [i for i, s in enumerate(self.sensors) if s.category == category and s.zone == zone]
+
+
+def _planted(
+    network: type[Network], plan: Planned, zones: Sequence[Zone], density: float, rng: np.random.Generator
+) -> list[Sensor]:
+    row = catalogue()[plan.category]
+    count = max(1, round(plan.per_zone * density))
+    made = []
+    for zone in zones:
+        for i in range(count):
+            lon, lat = zone.lon + rng.normal(0, 0.006), zone.lat + rng.normal(0, 0.005)
+            made.append(
+                Sensor(
+                    gateway=f"gw-{network.name}-{zone.zone}-{1 + i % network.gateways_per_zone}",
+                    point=f"{plan.prefix}-{i + 1:02d}",
+                    category=plan.category,
+                    unit=row.unit,
+                    zone=zone.zone,
+                    asset=f"{_ASSETS[network.name]}-{zone.zone}",
+                    lon=round(lon, 5),
+                    lat=round(lat, 5),
+                    params=network.site(plan.category, rng),
+                )
+            )
+    return made
+
+
+def _gateway(
+    name: str,
+    sensors: Sequence[Sensor],
+    planned: Sequence[Planned],
+    stagger: NDArray[np.int64],
+    mine: NDArray[np.intp],
+    spans: dict[str, slice],
+) -> Gateway:
+    """Its interval is the longest it can be quiet: the widest gap between turns with something due."""
+    turns = np.zeros(180, dtype=bool)
+    for i in mine:
+        turns[np.arange(180) % (planned[i].interval_s // TURN_S) == stagger[i]] = True
+    gap = int(np.max(np.diff(np.flatnonzero(np.concatenate((turns, turns))))))
+    first = int(mine[0])
+    network = next(n for n, span in spans.items() if span.start <= first < span.stop)
+    return Gateway(name, network, sensors[first].zone, float(gap * TURN_S))

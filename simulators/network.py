@@ -1,0 +1,111 @@
+"""What a simulated network is: a plan of its sensors per zone, and physics stepped over arrays.
+
+A network sees all of its sensors at once, in the order category, zone, number, so a category is a slice.
+`step` gives the true value of each at one moment: no instrument noise, no rounding, no faults; those
+belong to the city. Randomness is drawn at construction only, so the same seed gives the same physics
+whenever and in whatever steps it is asked.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Planned(NamedTuple):
+    """So many sensors of a category in each zone. `prefix` begins their points' names; `turbulence` is
+    what the medium itself adds to the instrument's noise, in the category's unit."""
+
+    category: str
+    per_zone: int
+    interval_s: int
+    prefix: str
+    turbulence: float = 0.0
+
+
+class Sky(NamedTuple):
+    """The weather over each zone at one moment."""
+
+    air_c: Floats
+    sun: float  # 0 night - 1 noon
+    wind_ms: Floats
+
+
+class Moment(NamedTuple):
+    """A moment of city time; `hour` is the local hour of the day, `seconds` since 1970."""
+
+    seconds: float
+    hour: float
+    sky: Sky
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a network's sensors are: a slice per category, the zone number and parameters of each."""
+
+    slices: Mapping[str, slice]
+    zone: NDArray[np.intp]
+    params: Sequence[Mapping[str, float]]
+
+    @property
+    def size(self) -> int:
+        return len(self.zone)
+
+    def count(self, category: str) -> int:
+        found = self.slices[category]
+        return int(found.stop - found.start)
+
+    def param(self, category: str, name: str) -> Floats:
+        return np.array([params[name] for params in self.params[self.slices[category]]])
+
+
+class Network(abc.ABC):
+    """One of the five networks, or the weather."""
+
+    name: ClassVar[str]
+    gateways_per_zone: ClassVar[int]
+    plan: ClassVar[tuple[Planned, ...]]
+
+    @abc.abstractmethod
+    def __init__(self, layout: Layout, rng: np.random.Generator) -> None: ...
+
+    @staticmethod
+    def site(category: str, rng: np.random.Generator) -> dict[str, float]:
+        """The site parameters of one sensor: none, unless the network says otherwise."""
+        return {}
+
+    @abc.abstractmethod
+    def step(self, moment: Moment, dt_s: float) -> Floats:
+        """The true values `dt_s` after the step before."""
+
+
+class Wander:
+    """A slow irregular movement of about unit size, never beyond 2.5, a function of time alone."""
+
+    def __init__(self, size: int, rng: np.random.Generator, periods_s: tuple[float, float] = (1800, 14_400)):
+        low, high = np.log(periods_s[0]), np.log(periods_s[1])
+        self._speed = 2 * np.pi / np.exp(rng.uniform(low, high, (3, size)))
+        self._phase = rng.uniform(0, 2 * np.pi, (3, size))
+
+    def at(self, seconds: float) -> Floats:
+        waves: Floats = np.sin(self._speed * (seconds % 10_000_000) + self._phase)
+        summed: Floats = np.sqrt(2 / 3) * waves.sum(axis=0)
+        return summed
+
+
+def peaks(hour: float, centres: Sequence[float], width_h: float) -> float:
+    """How near the hour is to one of these hours of the day: 1 at its centre, 0 far away."""
+    return max(float(np.exp(-(((hour - c + 12) % 24 - 12) ** 2) / (2 * width_h**2))) for c in centres)
+
+
+def lagged(state: Floats, target: Floats, dt_s: float, tau_s: float) -> Floats:
+    """A first-order lag, exact for any step."""
+    moved: Floats = target + (state - target) * np.exp(-dt_s / tau_s)
+    return moved

@@ -1,0 +1,158 @@
+"""A scenario: which city, how fast its time runs, and what goes wrong in it, from a YAML file.
+
+The file says by hand which level and unit each fault must lead to; nothing computes them. A file that is
+no scenario is refused with its name, the line, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from simulators.city import ZONES, City
+from simulators.faults import KINDS, FaultSpec
+
+
+class ScenarioError(ValueError):
+    """A scenario file that cannot be used; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    seed: int
+    scale: float
+    zones: int
+    density: float
+    faults: tuple[FaultSpec, ...]
+
+    def with_seed(self, seed: int | None) -> Scenario:
+        return self if seed is None else replace(self, seed=seed)
+
+    def city(self) -> City:
+        return City.build(self.seed, self.zones, self.density)
+
+
+def names() -> list[str]:
+    """The scenarios that come with the product."""
+    folder = resources.files("simulators").joinpath("scenarios")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load(name: str) -> Scenario:
+    """By its name, or by the path of a .yaml file. Raises ScenarioError."""
+    if name.endswith(".yaml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ScenarioError(f"no scenario file {name}")
+        return parse(path.read_text(encoding="utf-8"), name)
+    if name not in names():
+        raise ScenarioError(f"no scenario {name!r}: expected one of {', '.join(names())}, or a .yaml file")
+    found = resources.files("simulators").joinpath("scenarios", f"{name}.yaml")
+    return parse(found.read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def parse(text: str, where: str) -> Scenario:
+    """Raises ScenarioError naming `where`, the line, what was expected and what came."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ScenarioError(f"{where}:{line}: {error.problem}") from None
+    top = _Mapping(node, where, "the scenario")
+    clock, city = top.mapping("clock"), top.mapping("city")
+    zones = city.get("zones", int, lambda v: 1 <= v <= len(ZONES), f"1 to {len(ZONES)}")
+    known = [zone.zone for zone in ZONES[:zones]]
+    scenario = Scenario(
+        name=top.get("name", str),
+        seed=top.get("seed", int, lambda v: v >= 0, "a whole number from 0 up"),
+        scale=clock.get("scale", float, lambda v: 0 < v <= 10_000, "above 0, at most 10000"),
+        zones=zones,
+        density=city.get("density", float, lambda v: 0 < v <= 100, "above 0, at most 100"),
+        faults=tuple(_fault(item, known) for item in top.items("faults")),
+    )
+    for part in (top, clock, city):
+        part.done()
+    return scenario
+
+
+def _fault(item: _Mapping, zones: list[str]) -> FaultSpec:
+    kind = item.get("kind", str, lambda v: v in KINDS, f"one of {', '.join(KINDS)}")
+    spec = FaultSpec(
+        kind=kind,
+        zone=item.get("zone", str, lambda v: v in zones, f"one of {', '.join(zones)}"),
+        onset_s=item.get("onset_s", float, lambda v: v >= 0, "seconds from 0 up"),
+        duration_s=item.get("duration_s", float, lambda v: v > 0, "seconds above 0"),
+        magnitude=item.get("magnitude", float) if KINDS[kind].measured else 0.0,
+        expected_level=item.get("expected_level", int, lambda v: 1 <= v <= 4, "1 to 4"),
+        expected_unit=item.get("expected_unit", str),
+    )
+    item.done()
+    return spec
+
+
+class _Mapping:
+    """A YAML mapping that knows its lines and which of its keys were asked for."""
+
+    def __init__(self, node: yaml.Node | None, where: str, what: str) -> None:
+        self._where, self._what = where, what
+        if not isinstance(node, yaml.MappingNode):
+            self._refuse(node, f"{what} must be a mapping of names to values")
+        self._node = node
+        self._values: dict[str, yaml.Node] = {str(key.value): value for key, value in node.value}
+        self._asked: set[str] = set()
+
+    def get(
+        self, name: str, kind: type, fits: Callable[[Any], bool] | None = None, expected: str = ""
+    ) -> Any:
+        node = self._find(name)
+        value = yaml.safe_load(yaml.serialize(node)) if isinstance(node, yaml.ScalarNode) else None
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        words = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        if type(value) is not kind:
+            self._refuse(node, f"{name} of {self._what}: expected {expected or words}, got {_shown(node)}")
+        if fits and not fits(value):
+            self._refuse(node, f"{name} of {self._what}: expected {expected}, got {value!r}")
+        return value
+
+    def mapping(self, name: str) -> _Mapping:
+        return _Mapping(self._find(name), self._where, name)
+
+    def items(self, name: str) -> list[_Mapping]:
+        node = self._find(name)
+        if not isinstance(node, yaml.SequenceNode):
+            self._refuse(node, f"{name} must be a list")
+        return [_Mapping(item, self._where, f"{name}[{i}]") for i, item in enumerate(node.value)]
+
+    def done(self) -> None:
+        """Refuses names that nobody asked for: a misspelt one would silently do nothing."""
+        for key, _ in self._node.value:
+            if key.value not in self._asked:
+                expected = ", ".join(sorted(self._asked))
+                self._refuse(key, f"{key.value!r} in {self._what} is not known: expected {expected}")
+
+    def _find(self, name: str) -> yaml.Node:
+        self._asked.add(name)
+        if name not in self._values:
+            self._refuse(self._node, f"{self._what} lacks {name!r}")
+        return self._values[name]
+
+    def _refuse(self, node: yaml.Node | None, why: str) -> NoReturn:
+        line = node.start_mark.line + 1 if node is not None else 1
+        raise ScenarioError(f"{self._where}:{line}: {why}")
+
+
+def _shown(node: yaml.Node) -> str:
+    return (
+        repr(node.value)
+        if isinstance(node, yaml.ScalarNode)
+        else "a list"
+        if isinstance(node, yaml.SequenceNode)
+        else "a mapping"
+    )
