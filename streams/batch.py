@@ -1,0 +1,111 @@
+"""What one transaction of the historian holds: readings out of packed frames, each segment once.
+
+Pure: messages in the order of the log go in, arrays and changed marks come out, and nothing outside is
+touched until the transaction stands. Suspect and historical readings are kept like all others; texts are kept
+apart, because a column of numbers has no place for them. Bad bytes are counted, and never stop the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas import control, frame
+from schemas.frame import Frame, FrameError, Kind, SegmentFlag
+from schemas.reading import EARLIEST_US, RECORD, Flag
+from schemas.sequence import Mark, Seen, observe, skip_to
+from streams.spans import LAST_US
+
+Key = tuple[str, int]  # gateway, epoch
+
+
+class Text(NamedTuple):
+    time: int
+    sensor: int
+    text: str
+    quality: int
+
+
+class Batch:
+    def __init__(self, marks: Mapping[Key, Mark]) -> None:
+        """`marks` are those of the last transaction; they are read and not changed."""
+        self._before = marks
+        self._pieces: list[np.ndarray] = []
+        self.marks: dict[Key, Mark] = {}
+        self.texts: list[Text] = []
+        self.sensed: list[int] = []  # wall time of each segment's publish, or of its receipt
+        self.city_us = 0  # the newest receipt
+        self.rows = 0
+        self.duplicates = 0  # readings of segments seen before
+        self.unstorable = 0  # times no clock of this city can have, texts that are not there
+        self.bad: list[str] = []
+
+    def add(self, data: bytes) -> None:
+        """Takes one message of the `readings` topic."""
+        try:
+            if frame.kind_of(data) is Kind.control:
+                self._control(control.decode(data))
+            else:
+                self._frame(frame.decode(data))
+        except FrameError as error:
+            self.bad.append(str(error))
+
+    def records(self) -> np.ndarray:
+        """The numbers, `schemas.reading.RECORD`."""
+        if not self._pieces:
+            return np.empty(0, RECORD)
+        return np.concatenate(self._pieces)
+
+    def _control(self, record: control.Control) -> None:
+        if isinstance(record, control.Gap):
+            key = (record.gateway, record.epoch)
+            if mark := self._mark(key):
+                self.marks[key] = skip_to(mark, record.last)
+
+    def _frame(self, packed: Frame) -> None:
+        fresh = [self._is_new(packed, at) for at in range(len(packed.segments))]
+        if not any(fresh):
+            self.duplicates += len(packed.records)
+            return
+        records = packed.records
+        if not all(fresh):
+            records = records[np.repeat(np.array(fresh), packed.segments["count"])]
+            self.duplicates += len(packed.records) - len(records)
+        segments = packed.segments[np.array(fresh)]
+        published = segments["published_wall"]
+        self.sensed += np.where(published > 0, published, segments["received_wall"]).tolist()
+        self.city_us = max(self.city_us, int(segments["received_at"].max()))
+        self._keep(records, packed.texts)
+
+    def _is_new(self, packed: Frame, at: int) -> bool:
+        segment = packed.segments[at]
+        if not int(segment["flags"]) & SegmentFlag.sequenced:
+            return True  # ingest deduplicated it by content
+        key = (packed.gateway_of(at), int(segment["epoch"]))
+        mark, seen = observe(self._mark(key), int(segment["sequence"]))
+        if seen is Seen.duplicate:
+            return False
+        self.marks[key] = mark
+        return True
+
+    def _mark(self, key: Key) -> Mark | None:
+        return self.marks.get(key) or self._before.get(key)
+
+    def _keep(self, records: np.ndarray, texts: tuple[str, ...]) -> None:
+        storable = (records["time"] >= EARLIEST_US) & (records["time"] < LAST_US)
+        is_text = (records["flags"] & Flag.text) != 0
+        numbers = records[storable & ~is_text]
+        if len(numbers):
+            self._pieces.append(numbers)
+            self.rows += len(numbers)
+        self.unstorable += len(records) - int(storable.sum())
+        for row in records[storable & is_text]:
+            value = float(row["value"])
+            if not (value.is_integer() and 0 <= value < len(texts)):
+                self.unstorable += 1
+                continue
+            # PostgreSQL's text has no NUL
+            text = texts[int(value)].replace("\0", "\ufffd")
+            self.texts.append(Text(int(row["time"]), int(row["sensor"]), text, int(row["quality"])))

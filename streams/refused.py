@@ -1,0 +1,80 @@
+"""Rejects in PostgreSQL, for people to look at: the newest 50,000 with the beginning of their raw bytes.
+
+Counts by source and reason are kept for ever. The whole of each stands in the `rejects` topic for its
+retention; this mirror does not decode anything again. The caller keeps the topic's offset in the same
+transaction, so a count is exact.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+import psycopg
+
+from schemas import reject
+
+KEPT = 50_000
+RAW_BYTES = 4_096
+
+_INSERT = """
+insert into rejects (log_offset, at, source, reason, detail, raw, size)
+select * from unnest
+    (%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::int[])
+on conflict (log_offset) do nothing
+"""
+
+_COUNT = """
+insert into reject_counts (source, reason, n, last_at)
+select source, reason, count(*), max(at) from unnest(%s::text[], %s::text[], %s::timestamptz[])
+    as t (source, reason, at)
+group by source, reason
+on conflict (source, reason) do update
+set n = reject_counts.n + excluded.n, last_at = greatest(reject_counts.last_at, excluded.last_at)
+"""
+
+
+class _Row(NamedTuple):
+    offset: int
+    at: dt.datetime
+    source: str
+    reason: str
+    detail: str
+    raw: bytes
+    size: int
+
+
+async def store(connection: psycopg.AsyncConnection, messages: Iterable[tuple[int, bytes]]) -> list[str]:
+    """Stores (offset, message) pairs; what could not be read is skipped and said."""
+    rows: list[_Row] = []
+    bad: list[str] = []
+    for offset, message in messages:
+        try:
+            rows.append(_row(offset, reject.decode(message)))
+        except msgspec.DecodeError as error:
+            bad.append(str(error))
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await connection.execute(_INSERT, columns)
+        await connection.execute(_COUNT, [columns[2], columns[3], columns[1]])
+        await connection.execute("delete from rejects where log_offset <= %s", [rows[-1].offset - KEPT])
+    return bad
+
+
+def _row(offset: int, refused: reject.Reject) -> _Row:
+    return _Row(
+        offset,
+        refused.received_at if refused.received_at.tzinfo else refused.received_at.replace(tzinfo=dt.UTC),
+        _text(refused.source),
+        _text(refused.reason),
+        _text(refused.detail),
+        refused.raw[:RAW_BYTES],
+        len(refused.raw),
+    )
+
+
+def _text(text: str) -> str:
+    """PostgreSQL's text has no NUL."""
+    return text.replace("\0", "\ufffd")
