@@ -22,6 +22,8 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""  # what was expected and what came, for a person
     topic: str | None = None  # the MQTT topic, or the listener
     correlation: str | None = None  # "gateway/epoch/sequence"
+    count: int = 1  # readings that this record stands for
+    point: str | None = None  # the gateway's name of the measuring point, where one reading was refused
 
 
 _decoder = msgspec.json.Decoder(Reject)
