@@ -87,11 +87,11 @@ class _Gathered:
 
 
 class Record:
-    def __init__(self, *, kafka: str, postgres: str, clock: CityClock, now_us: Callable[[], int]) -> None:
+    def __init__(self, *, kafka: str, postgres: str, clock: CityClock, wall_us: Callable[[], int]) -> None:
         self._kafka = kafka
         self._postgres = postgres
         self._clock = clock
-        self._now_us = now_us
+        self._wall_us = wall_us
         self._width = width_us(clock.scale)
         self._why_not: str | None = "not started"
         self._marks: dict[Key, Mark] = {}
@@ -249,7 +249,7 @@ class Record:
         DUPLICATES.inc(batch.duplicates)
         UNSTORABLE.inc(batch.unstorable)
         BAD.labels(READINGS.name).inc(len(batch.bad))
-        now = self._now_us()
+        now = self._wall_us()
         for sensed in batch.sensed:
             COMMITTED.observe((now - sensed) / 1e6)
 
@@ -257,17 +257,17 @@ class Record:
 
     async def _tend(self, stop: asyncio.Event) -> None:
         async with _connected(self._postgres) as connection:
-            rows, since = self._rows, self._now_us()
+            rows, since = self._rows, self._wall_us()
             await connection.execute("select pg_advisory_lock(%s)", [TENDING_LOCK])
             while not stop.is_set():
                 await _wait(stop, TEND_S)
-                now = self._now_us()
+                now = self._wall_us()
                 rate = (self._rows - rows) * 1e6 / max(now - since, 1)
                 rows, since = self._rows, now
                 await span_tables.tend(connection, self._city_us or self._city_now(), rate)
 
     def _city_now(self) -> int:
-        return self._clock.city_us(self._now_us())
+        return self._clock.city_us(self._wall_us())
 
 
 @asynccontextmanager
