@@ -100,12 +100,13 @@ class Store:
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """Newest first. Items: the Case, `alerts_n`, `due_at`, `overdue`."""
+        """Newest first; `unit` leads or co-handles. Items: the Case, `alerts_n`, `due_at`, `overdue`."""
         where = _Where()
         where.equal("state", state)
         where.equal("level", level)
         where.equal("zone", zone)
-        where.equal("unit", unit)
+        if unit is not None:
+            where.also("(unit = %s or %s = any(co_units))", unit, unit)
         where.within("district", districts)
         if open_only:
             where.also("open")
@@ -279,16 +280,20 @@ class Store:
             return await _change(work, alert, actor, now, "unshelve", columns)
 
     async def counts(self) -> dict[str, Any]:
-        """Active alerts by level, cases by state, what waits, and gateways that are silent."""
+        """Active alerts by level, cases by state, open ones by level, what waits, silent gateways, and
+        how many alerts rose in the last 10 minutes."""
         levels = await self._rows(
             "select level, count(*) as n from alerts where state = 'active' group by level"
         )
         states = await self._rows("select state, count(*) as n from cases group by state")
+        opened = await self._rows("select level, count(*) as n from cases where open group by level")
         others = await self._rows(
             "select (select count(*) from alerts where state = 'active' and acknowledged_by is null)"
             " as unacknowledged,"
             " (select count(*) from alerts where state = 'active' and rule = 'blind-area')"
             " as gateways_silent,"
+            " (select count(*) from cases where open and acknowledged_by is null) as cases_unseen,"
+            " (select count(*) from alerts where raised_at > now() - interval '10 minutes') as raised_10min,"
             " (select count(*) from cases where next_clock_at <= now()) as overdue,"
             " (select count(*) from outbox where sent_at is null and dead_at is null) as notices_waiting,"
             " (select count(*) from outbox where dead_at is not null) as notices_dead"
@@ -296,6 +301,7 @@ class Store:
         return {
             "alerts": {str(row["level"]): row["n"] for row in levels},
             "cases": {row["state"]: row["n"] for row in states},
+            "open_cases": {str(row["level"]): row["n"] for row in opened},
             **others[0],
         }
 
