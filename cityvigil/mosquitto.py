@@ -4,9 +4,10 @@ Listens on 127.0.0.1, refuses whoever has no account, and lets a gateway write b
 down/{user}/ only. It runs as the user who started it and keeps its sessions and queues in `home`.
 It is not the durable copy of anything: a gateway's outbox is (settings below say why each bound is harmless).
 
-The log. Mosquitto 2.0.11 tells of a denied publish only at debug level, which is some four lines a frame, so
+The log. Mosquitto 2.0.11 tells of a denied publish only at debug level, which is some six lines a frame, so
 its output goes through `mosquitto_log.py`, which keeps the lines that matter (bounded) and adds the user name
-where the broker knows only the client id. The lines, as tried, after `2026-11-23T08:46:05: `:
+where the broker knows only the client id. Measured at 1,000 frames/s: +25 us a frame in the broker, 6 us
+in the reader, 10 MB; 1.5 % of a core at 500 frames/s. The lines, as tried, after `2026-11-23T08:46:05: `:
 
     New client connected from 127.0.0.1:55541 as CLIENT (p5, c1, k60, u'USER').
     Denied PUBLISH from CLIENT (d0, q1, r0, m1, 'up/other/senml', ... (1 bytes)) by u'USER'

@@ -8,26 +8,27 @@ nothing but the standard library, lives as long as the stack, and outlives a bro
 import os
 import re
 import sys
+import time
 
-KEPT = re.compile(
-    rb"^[^\n]*(?:Denied PUBLISH|oversize|Sending CONNACK to \S+ \(0, [1-9]|[Cc]onnect|rror|version|listen"
-    rb"|Config|Warning|xceeded|losed|dropp|OUTGOING)[^\n]*$",
-    re.MULTILINE,
+STAMP = len("2026-11-23T08:46:05: ")
+DROPPED = (
+    *(b"Received ", b"Sending P", b"Sending SUBACK", b"Sending UNSUBACK", b"New connection from ", b"\t"),
+    *(b"No will message", b"Will message", b"Client health-"),
 )
-DROPPED = re.compile(
-    rb"\d: New connection from |: (?:Received|Sending) P|CONNACK to \S+ \(0, 0\)$|Received DISCONNECT from"
-    rb"|(?: as|: Client) health-"
-)
+DROPPED_AFTER_ALL = re.compile(rb"Sending CONNACK to \S+ \(\d, 0\)$| as health-\S+ \(p| \d (?:up|down)/\S*$")
 CONNECTED = re.compile(rb"New client connected from \S+ as (.*) \(p\d.*, u'(.*)'\)\.$")
-NAMED = re.compile(rb": (?:Denied PUBLISH from (.*?) \(d|Client (.*?) (?:disconnected|closed|has exceeded))")
+NAMED = re.compile(rb"(?:Denied PUBLISH from (.*?) \(d|Client (.*?) (?:disconnected|closed|has exceeded))")
 USERS_KEPT = 100_000
 
+READ_EVERY_S = 0.05
+"""Reading line by line would cost 60 us a frame; gathering costs a tenth, and the pipe holds far more."""
 
-def interesting(chunk: bytes, users: dict[bytes, bytes]) -> list[bytes]:
-    """The lines worth keeping of some whole lines; learns in `users` who stands behind a client id."""
+
+def interesting(lines: list[bytes], users: dict[bytes, bytes]) -> list[bytes]:
+    """The lines worth keeping; learns in `users` who stands behind a client id."""
     kept = []
-    for line in KEPT.findall(chunk):
-        if DROPPED.search(line):
+    for line in lines:
+        if line.startswith(DROPPED, STAMP) or DROPPED_AFTER_ALL.search(line):
             continue
         if connected := CONNECTED.search(line):
             if len(users) >= USERS_KEPT:
@@ -37,7 +38,7 @@ def interesting(chunk: bytes, users: dict[bytes, bytes]) -> list[bytes]:
             user = users.get(named[1] or named[2])
             if user is not None:
                 line = line + b" by u'" + user + b"'"
-        kept.append(line + b"\n")
+        kept.append(line)
     return kept
 
 
@@ -46,19 +47,15 @@ def main(pipe: str, log: str, kept_bytes: int) -> None:
     source = os.open(pipe, os.O_RDWR)
     users: dict[bytes, bytes] = {}
     rest = b""
-    out = open(log, "ab", buffering=0)  # noqa: SIM115 - open for life, replaced on rotation
     while True:
-        chunk = rest + os.read(source, 1 << 18)
-        whole, newline, rest = chunk.rpartition(b"\n")
-        if not newline:
-            continue
-        lines = interesting(whole, users)
-        if lines:
-            out.write(b"".join(lines))
-            if out.tell() > kept_bytes:
-                out.close()
+        *lines, rest = (rest + os.read(source, 1 << 20)).split(b"\n")
+        if kept := interesting(lines, users):
+            with open(log, "ab") as out:
+                out.write(b"\n".join(kept) + b"\n")
+                full = out.tell() > kept_bytes
+            if full:
                 os.replace(log, log + ".1")
-                out = open(log, "ab", buffering=0)  # noqa: SIM115
+        time.sleep(READ_EVERY_S)
 
 
 if __name__ == "__main__":
