@@ -62,6 +62,8 @@ def target(category: str, network: str, level: int) -> Target:
     (datetime.timedelta(seconds=120), datetime.timedelta(seconds=60))
     """
     match category, network, level:
+        case _, "device", _:  # a stuck gas sensor is no gas leak
+            return BY_LEVEL[level]
         case _, "fire", 1 | 2:
             return _FIRE
         case "gas_manhole_methane" | "gas_station_leak", _, 1 | 2 | 3:  # from 20 %LEL up

@@ -93,6 +93,9 @@ class Ledger:
     def show_case(self, case: Case) -> None:
         self._live.append(("case", views.case_item(case, self._now)))
 
+    def show_health(self, payload: dict[str, Any]) -> None:
+        self._live.append(("health", payload))
+
     async def finish(self) -> None:
         """Live events get their ids under a lock held to the commit: a reader that has seen an id has
         seen every lower one."""
@@ -109,7 +112,11 @@ class Ledger:
             await self.rows("select pg_notify(%s, '')", (OUTBOX,))
 
     async def _write(self, before: Case | None, after: Case) -> None:
-        row = {**_columns(after), "next_clock_at": clocks.next_clock_at(after)}
+        row = {
+            **_columns(after),
+            "due_at": clocks.due_at(after),
+            "next_clock_at": clocks.next_clock_at(after),
+        }
         if before is None:
             names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
             await self.rows(f"insert into cases ({names}) values ({marks})", list(row.values()))
@@ -148,8 +155,9 @@ class Ledger:
     async def _tell(self, notice: notices.Notice, caused_at: dt.datetime) -> None:
         await self.rows(
             "insert into outbox"
-            " (key, alert_id, case_id, level, step, recipient, channel, payload, caused_at)"
-            " select %s || '/' || name, %s, %s, %s, %s, %s, name, %s, %s from channels"
+            " (key, alert_id, case_id, level, step, recipient, channel, payload, caused_at,"
+            " created_at, next_attempt_at)"
+            " select %s || '/' || name, %s, %s, %s, %s, %s, name, %s, %s, %s, %s from channels"
             " on conflict (key) do nothing",
             (
                 notice.key,
@@ -160,6 +168,8 @@ class Ledger:
                 notice.recipient,
                 Json(notice.payload),
                 caused_at,
+                self._now,
+                self._now,
             ),
         )
 

@@ -181,12 +181,14 @@ def apply(case: Case, event: Event, now: dt.datetime) -> tuple[Case, Transition]
             return _by_dispatch(case, after, Action.upgrade, now, event.evidence)
         case Absorbed():
             other = event.other
-            known = [moment for moment in (case.event_last, other.event_last) if moment]
+            first = [moment for moment in (case.event_first, other.event_first) if moment]
+            last = [moment for moment in (case.event_last, other.event_last) if moment]
             after = replace(
                 _worsened(case, other.level, now),
                 alerts=(*case.alerts, *(a for a in other.alerts if a not in case.alerts)),
                 co_units=_added(case, tuple(u for u in (other.unit, *other.co_units) if u)),
-                event_last=max(known, default=None),
+                event_first=min(first, default=None),
+                event_last=max(last, default=None),
                 condition="active" if "active" in (case.condition, other.condition) else "cleared",
             )
             after = _stamped(after, now)

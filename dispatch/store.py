@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool
 
 from dispatch import clocks, ledger, lifecycle, views
+from dispatch.grouping import case_id_of
 from dispatch.ledger import Ledger
 from dispatch.lifecycle import Actor, Conflict, Forbidden, Invalid, Refused, Unknown
 from dispatch.routing import route
@@ -28,7 +28,7 @@ from schemas.case import ENDED, Action, Case, Role, State, Verdict
 from schemas.catalogue import catalogue
 from schemas.unit import units
 
-__all__ = ["Actor", "Conflict", "Forbidden", "Invalid", "Page", "Refused", "Store", "Unknown", "case_id_of"]
+__all__ = ["Actor", "Conflict", "Forbidden", "Invalid", "Page", "Refused", "Store", "Unknown"]
 
 MAX_LIMIT = 500
 SILENCE = dt.timedelta(seconds=60)
@@ -45,11 +45,6 @@ class Page:
     next: str | None
 
 
-def case_id_of(origin: str) -> str:
-    """The id of the case that began with `origin` (an alert's id): the same for every reader."""
-    return "C-" + hashlib.sha256(origin.encode()).hexdigest()[:12]
-
-
 def _district_by_name(zone: str) -> str | None:
     return zone.rpartition("-")[0] or None
 
@@ -61,8 +56,10 @@ class Store:
         self,
         pool: AsyncConnectionPool[AsyncConnection[Any]],
         district_of: Callable[[str], str | None] = _district_by_name,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._pool = pool
+        self._now = now
         self._district_of = district_of
 
     async def alerts(
@@ -111,14 +108,14 @@ class Store:
         if open_only:
             where.also("open")
         rows, following = await self._page("cases", "opened_at", "case_id", where, cursor, limit)
-        now = dt.datetime.now(dt.UTC)
+        now = self._now()
         return Page([views.case_item(ledger.case_of(row), now) for row in rows], following)
 
     async def case(
         self, case_id: str, actor: Actor | None = None, now: dt.datetime | None = None
     ) -> dict[str, Any] | None:
         """The case with its alerts, its transitions, and the `actions` that are possible for `actor`."""
-        now = now or dt.datetime.now(dt.UTC)
+        now = now or self._now()
         found = await self._rows("select * from cases where case_id = %s", (case_id,))
         if not found:
             return None
@@ -294,9 +291,10 @@ class Store:
             " as gateways_silent,"
             " (select count(*) from cases where open and acknowledged_by is null) as cases_unseen,"
             " (select count(*) from alerts where raised_at > now() - interval '10 minutes') as raised_10min,"
-            " (select count(*) from cases where next_clock_at <= now()) as overdue,"
+            " (select count(*) from cases where open and stopped_at is null and due_at < %s) as overdue,"
             " (select count(*) from outbox where sent_at is null and dead_at is null) as notices_waiting,"
-            " (select count(*) from outbox where dead_at is not null) as notices_dead"
+            " (select count(*) from outbox where dead_at is not null) as notices_dead",
+            (self._now(),),
         )
         return {
             "alerts": {str(row["level"]): row["n"] for row in levels},
@@ -321,7 +319,7 @@ class Store:
 
     async def _rows(self, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
-            return await Ledger(connection, dt.datetime.now(dt.UTC)).rows(query, values)
+            return await Ledger(connection, self._now()).rows(query, values)
 
     async def _page(
         self, table: str, moment: str, name: str, where: _Where, cursor: str | None, limit: int

@@ -34,7 +34,8 @@ def alert_item(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `alerts`: the Alert's fields, and what people did to it. `condition` repeats `state`:
     the other two axes are the acknowledgement and the case's work."""
     item = {name: row[name] for name in (*_ALERT_FIELDS, *_ALERT_EXTRA)}
-    return plain({**item, "condition": row["state"]})
+    shown: dict[str, Any] = plain({**item, "condition": row["state"]})
+    return shown
 
 
 def case_item(case: Case, now: dt.datetime) -> dict[str, Any]:

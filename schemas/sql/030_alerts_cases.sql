@@ -94,6 +94,7 @@ create table cases (
     stopped_at      timestamptz,
     clocks          json not null default '{}',     -- running clocks: kind -> due
     escalated       text[] not null default '{}',   -- clocks that ran out and were told
+    due_at          timestamptz,                    -- of the next running clock
     next_clock_at   timestamptz,                    -- when the next clock must be told, null: none
     open            boolean generated always as (state not in ('closed', 'declined', 'merged', 'voided')) stored
 );
@@ -142,9 +143,9 @@ create table outbox (
     channel           text not null,
     payload           json not null,
     caused_at         timestamptz not null,    -- Kafka's time of the alert, or the time of the act
-    created_at        timestamptz not null default now(),
+    created_at        timestamptz not null,
     attempts          integer not null default 0,
-    next_attempt_at   timestamptz not null default now(),
+    next_attempt_at   timestamptz not null,
     first_attempt_at  timestamptz,
     sent_at           timestamptz,
     dead_at           timestamptz,             -- retrying cannot help

@@ -1,0 +1,73 @@
+"""Which case an alert belongs to. Pure, and by event time only.
+
+An alert joins the open case of its zone and network if it was raised within 30 minutes of event time
+of that case's alerts, or one that correlation links (a gas leak and methane in the sewer beside it);
+else it opens one. The answer depends on the log alone: not on when messages arrived, in which batch,
+or how often. So only alerts of one zone are compared, which one partition keeps in order; an alert
+without a zone stands alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from schemas.alert import Alert
+from schemas.case import ENDED, Case
+
+JOIN_WITHIN = dt.timedelta(minutes=30)
+
+Linked = Callable[[Alert, Alert], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An open case with the alerts that it holds."""
+
+    case: Case
+    alerts: Sequence[Alert]
+
+
+def case_id_of(origin: str) -> str:
+    """The id of the case that began with `origin` (an alert's id): the same for every reader.
+
+    >>> case_id_of("d221cb66a1c735d592726c01486d7959")
+    'C-0b05fcdce60d'
+    """
+    return "C-" + hashlib.sha256(origin.encode()).hexdigest()[:12]
+
+
+def origin_of(alert: Alert, ended: bool) -> str:
+    """What names the case that this alert opens; an alert that got worse after its case `ended`
+    opens a second one, which needs a name of its own."""
+    return f"{alert.alert_id}/{alert.seq}" if ended else alert.alert_id
+
+
+def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> Case | None:
+    """The case that this alert joins: of its own network before a linked one, then the one that was
+    newest in event time. None: it opens one."""
+    fitting = []
+    for candidate in candidates:
+        case = candidate.case
+        if alert.zone is None or case.zone != alert.zone or case.state in ENDED or not _near(alert, case):
+            continue
+        own = case.network == alert.network
+        if own or any(linked(known, alert) for known in candidate.alerts):
+            fitting.append((own, case.event_last, case.case_id, case))
+    return max(fitting, key=lambda entry: entry[:3], default=(None,))[-1]
+
+
+def needs_case(alert: Alert, case: Case | None, worse: bool) -> bool:
+    """Whether an alert looks for a case: when it is active and nobody works on it. After its case
+    ended it does so again only when it gets worse, as what was decided was decided for less."""
+    if alert.mode == "shadow" or alert.state != "active":
+        return False
+    return case is None or (case.state in ENDED and worse)
+
+
+def _near(alert: Alert, case: Case) -> bool:
+    if case.event_first is None or case.event_last is None:  # begun by a person: merged by a person
+        return False
+    return case.event_first - JOIN_WITHIN <= alert.observed_at <= case.event_last + JOIN_WITHIN

@@ -1,0 +1,210 @@
+"""An alert's message becomes what is known of the alert and of its case, in one transaction.
+
+Applies a message only if its `seq` is higher than what is there, so repeats change nothing. Locks the
+case before the alert, as everybody does. What the log causes carries Kafka's time of the message:
+clocks run from when people could have known, also when dispatch was down meanwhile.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from psycopg.types.json import Json
+
+from dispatch import grouping, ledger, lifecycle
+from dispatch.grouping import Candidate, Linked
+from dispatch.ledger import Ledger
+from dispatch.routing import route
+from schemas.alert import Alert
+from schemas.case import ENDED, Action, Case, State
+
+_FIELDS = Alert.__struct_fields__
+_NEW_LOOK = (
+    "acknowledged_by",
+    "acknowledged_at",
+    "silenced_by",
+    "silenced_until",
+    "shelved_by",
+    "shelved_until",
+    "shelved_reason",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An alert as it came: where it stands in the log, and Kafka's time of it."""
+
+    alert: Alert
+    kafka_at: dt.datetime
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a message: `applied` or not, and what it did to a case."""
+
+    applied: bool
+    action: Action | None = None
+    case_id: str | None = None
+
+
+async def take(work: Ledger, message: Message, linked: Linked) -> Taken:
+    alert = message.alert
+    known = await work.rows(
+        "select seq, worst, state, case_id from alerts where alert_id = %s", (alert.alert_id,)
+    )
+    if alert.mode == "shadow" or (known and alert.seq <= known[0]["seq"]):
+        return Taken(False)
+    held = known[0]["case_id"] if known else None
+    case = await work.case(held) if held else None
+    worse = bool(known) and alert.worst < known[0]["worst"]
+    await _keep(work, message, bool(known), worse)
+    taken = Taken(True)
+    if grouping.needs_case(alert, case, worse):
+        taken = await _place(work, message, case, linked)
+    elif case is not None:
+        taken = await _update(work, message, case)
+    shown = await work.alert(alert.alert_id)
+    assert shown is not None
+    work.show_alert(shown)
+    return taken
+
+
+async def _keep(work: Ledger, message: Message, known: bool, worse: bool) -> None:
+    """The alert's row and the line of its history. One that got worse wants to be seen again."""
+    alert = message.alert
+    row: dict[str, Any] = {name: getattr(alert, name) for name in _FIELDS}
+    row["evidence"] = Json(msgspec.to_builtins(alert.evidence))
+    row["updated_at"] = message.kafka_at
+    if known:
+        row |= dict.fromkeys(_NEW_LOOK) if worse else {}
+        sets = ", ".join(f"{name} = %s" for name in row)
+        await work.rows(f"update alerts set {sets} where alert_id = %s", [*row.values(), alert.alert_id])
+    else:
+        row["raised_at"] = message.kafka_at
+        names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        await work.rows(f"insert into alerts ({names}) values ({marks})", list(row.values()))
+    await work.rows(
+        "insert into alert_changes values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            alert.alert_id,
+            alert.seq,
+            alert.change,
+            alert.level,
+            alert.state,
+            alert.observed_at,
+            message.kafka_at,
+            message.partition,
+            message.offset,
+        ),
+    )
+
+
+async def _place(work: Ledger, message: Message, ended: Case | None, linked: Linked) -> Taken:
+    """Into an open case, or a new one. `ended` is the case that it stood in before."""
+    alert, now = message.alert, message.kafka_at
+    way = route(alert.category, alert.network, alert.zone)
+    joined = grouping.joins(alert, await _candidates(work, alert), linked)
+    if joined is not None:
+        units = tuple(unit for unit in (way.lead, *way.co_units) if alert.network != joined.network)
+        event = lifecycle.Joined(
+            alert_id=alert.alert_id,
+            level=alert.worst,
+            observed_at=alert.observed_at,
+            co_units=units,
+            evidence=_evidence(alert),
+        )
+        after, transition = lifecycle.apply(joined, event, now)
+        after = replace(after, condition="active")
+        await work.record(joined, after, transition, alert=alert, kafka_at=now)
+        return Taken(True, Action.join, after.case_id)
+    fresh = Case(
+        case_id=grouping.case_id_of(grouping.origin_of(alert, ended is not None)),
+        version=1,
+        state=State.detected,
+        level=alert.worst,
+        category=alert.category or alert.rule.replace("-", "_"),
+        network=alert.network,
+        zone=alert.zone,
+        district=alert.district,
+        unit=way.lead,
+        co_units=way.co_units,
+        alerts=(alert.alert_id,),
+        place=alert.asset,
+        opened_at=now,
+        updated_at=now,
+        event_first=alert.observed_at,
+        event_last=alert.observed_at,
+    )
+    opened, transition = lifecycle.opened(
+        fresh, actor=lifecycle.DISPATCH, role=lifecycle.DISPATCH, evidence=_evidence(alert)
+    )
+    await work.record(None, opened, transition, alert=alert, kafka_at=now)
+    return Taken(True, Action.open, opened.case_id)
+
+
+async def _candidates(work: Ledger, alert: Alert) -> list[Candidate]:
+    """Open cases of the zone near in event time, locked, with their alerts."""
+    rows = await work.rows(
+        "select * from cases where open and zone = %s and event_first <= %s and event_last >= %s"
+        " order by case_id for update",
+        (alert.zone, alert.observed_at + grouping.JOIN_WITHIN, alert.observed_at - grouping.JOIN_WITHIN),
+    )
+    found = []
+    for row in rows:
+        case = ledger.case_of(row)
+        held = []
+        if case.network != alert.network:
+            held = await work.rows(
+                "select * from alerts where alert_id = any(%s) order by raised_at, alert_id",
+                (list(case.alerts),),
+            )
+        found.append(Candidate(case, [ledger.alert_of(known) for known in held]))
+    return found
+
+
+async def _update(work: Ledger, message: Message, case: Case) -> Taken:
+    """The case that the alert stands in: worse, or its condition changed, or as it was."""
+    alert = message.alert
+    active = await work.rows(
+        "select 1 from alerts where alert_id = any(%s) and state = 'active' limit 1", (list(case.alerts),)
+    )
+    condition = "active" if active else "cleared"
+    if case.state not in ENDED and alert.worst < case.level:
+        event = lifecycle.Upgraded(
+            alert_id=alert.alert_id,
+            level=alert.worst,
+            observed_at=alert.observed_at,
+            evidence=_evidence(alert),
+        )
+        after, transition = lifecycle.apply(case, event, message.kafka_at)
+        after = replace(after, condition=condition)
+        await work.record(case, after, transition, alert=alert, kafka_at=message.kafka_at)
+        return Taken(True, Action.upgrade, case.case_id)
+    if condition != case.condition:
+        await work.touch(case, replace(case, condition=condition, updated_at=message.kafka_at))
+    return Taken(True, None, case.case_id)
+
+
+def _evidence(alert: Alert) -> dict[str, Any]:
+    """What a transition keeps of the alert that caused it; the correlation leads back to the frame."""
+    shown = {
+        "alert_id": alert.alert_id,
+        "alert_seq": alert.seq,
+        "rule": alert.rule,
+        "rule_version": alert.rule_version,
+        "subject": alert.subject,
+        "level": alert.level,
+        "observed_at": alert.observed_at.astimezone(dt.UTC).isoformat(),
+        "correlation": alert.correlation,
+        "value": alert.evidence.value,
+        "limit": alert.evidence.limit,
+        "text_zh": alert.evidence.text_zh,
+        "text_en": alert.evidence.text_en,
+    }
+    return {key: value for key, value in shown.items() if value is not None}
