@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import MESSAGE_MAX_BYTES, Topic
 
@@ -86,3 +87,14 @@ async def _sent(producer: AIOKafkaProducer, topic: Topic, batch: object) -> tupl
 async def _end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
     ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
     return ends[partition]
+
+
+async def partitions_of(bootstrap: str, topic: Topic) -> int:
+    """How many partitions a topic has; 0 if it is not there."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([topic.name])
+    finally:
+        await admin.close()
+    return len(described["partitions"])

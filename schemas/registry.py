@@ -131,13 +131,15 @@ class Registry:
         return entry.district if entry else None
 
 
-def assigned(weights: dict[str, float], partitions: int) -> dict[str, int]:
-    """Zone -> partition, heaviest zone first onto the lightest partition.
+def assigned(
+    weights: dict[str, float], partitions: int, taken: dict[int, float] | None = None
+) -> dict[str, int]:
+    """Zone -> partition, heaviest zone first onto the lightest partition; `taken` is what they carry already.
 
     >>> assigned({"north": 5.0, "south": 3.0, "port": 2.0}, 2)
     {'north': 0, 'south': 1, 'port': 1}
     """
-    load = [0.0] * partitions
+    load = [(taken or {}).get(partition, 0.0) for partition in range(partitions)]
     table: dict[str, int] = {}
     for zone, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])):
         lightest = min(range(partitions), key=lambda p: (load[p], p))

@@ -1,0 +1,176 @@
+"""`cityvigil sensors import|export|list`: the registry as CSV files, against the stack that runs.
+
+An import is all or nothing: with anything wrong every problem is printed, nothing is entered, and it exits
+with 1. `-` is standard input or output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import getpass
+import sys
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiokafka.errors import KafkaError
+
+from cityvigil import compacted, sensor_files, stack
+from cityvigil.errors import CannotRun
+from cityvigil.registry_merge import Refusal
+from cityvigil.registry_topic import Refused, import_registry, read_registry
+from cityvigil.sensor_files import Problem
+from cityvigil.verbs.options import add_data_option, add_json_option, write_json
+from schemas.registry import Registry, Sensor
+from schemas.topics import READINGS
+
+_T = TypeVar("_T")
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("sensors", help="the registry: import, export, list")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    take = actions.add_parser("import", help="add and change sensors as a CSV file says")
+    take.add_argument("file", metavar="FILE", help=f"columns {','.join(sensor_files.COLUMNS)},param.NAME")
+    take.add_argument("--zones", metavar="FILE", help=f"columns {','.join(sensor_files.ZONE_COLUMNS)}")
+    take.add_argument("--gateways", metavar="FILE", help=f"columns {','.join(sensor_files.GATEWAY_COLUMNS)}")
+    take.add_argument("--dry-run", action="store_true", help="check everything, enter nothing")
+    take.set_defaults(run=_import)
+
+    give = actions.add_parser("export", help="write the registry as CSV")
+    give.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: standard output")
+    give.add_argument("--zones", metavar="FILE", help="write the zones there")
+    give.add_argument("--gateways", metavar="FILE", help="write the gateways there")
+    give.set_defaults(run=_export)
+
+    show = actions.add_parser("list", help="sensors, one a line")
+    show.add_argument("--zone", metavar="Z")
+    show.add_argument("--category", metavar="KEY")
+    show.add_argument("--state", choices=sensor_files.STATES)
+    add_json_option(show)
+    show.set_defaults(run=_list)
+
+    for action in (take, give, show):
+        add_data_option(action)
+
+
+def _import(args: argparse.Namespace) -> int:
+    sensors, problems = sensor_files.read_sensors(_bytes(args.file), args.file)
+    zones, wrong_zones = sensor_files.read_zones(_bytes(args.zones), args.zones) if args.zones else ([], [])
+    given, wrong_gateways = (
+        sensor_files.read_gateways(_bytes(args.gateways), args.gateways) if args.gateways else ([], [])
+    )
+    problems += wrong_zones + wrong_gateways
+    if problems:
+        return _say(problems)
+    kafka = stack.load(args.data).kafka
+    registry = _talking(kafka, read_registry(kafka))
+    gateways = sensor_files.gateways_of(sensors, given, registry)
+    rows: dict[str, Sequence[Any]] = {"zone": zones, "gateway": gateways, "sensor": sensors}
+    files = {"zone": args.zones, "gateway": args.gateways or args.file, "sensor": args.file}
+
+    async def work() -> int:
+        partitions = await compacted.partitions_of(kafka, READINGS)
+        by = f"{getpass.getuser()}: sensors import {Path(args.file).name}"
+        return await import_registry(kafka, zones, gateways, sensors, partitions, by, dry_run=args.dry_run)
+
+    try:
+        with _one_import(args.data):
+            version = _talking(kafka, work())
+    except Refused as refused:
+        return _say([_problem(one, rows, files) for one in refused.refusals])
+    if args.dry_run:
+        print(f"{len(sensors)} sensors are right; the registry would go from {registry.version} to {version}")
+    elif version == registry.version:
+        print(f"nothing changed: the registry stays at version {version}")
+    else:
+        print(f"imported {len(sensors)} sensors: the registry is version {version}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    registry = _load(args.data)
+    for target, text in (
+        (args.file, sensor_files.write_sensors(registry)),
+        (args.zones, sensor_files.write_zones(registry)),
+        (args.gateways, sensor_files.write_gateways(registry)),
+    ):
+        if target == "-":
+            sys.stdout.write(text)
+        elif target:
+            _write(Path(target), text)
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    found = [
+        sensor
+        for _, sensor in sorted(_load(args.data).by_number.items())
+        if args.zone in (None, sensor.zone)
+        and args.category in (None, sensor.category)
+        and args.state in (None, sensor.state)
+    ]
+    write_json(
+        args.json, [{name: getattr(sensor, name) for name in sensor_files.COLUMNS} for sensor in found]
+    )
+    if args.json != "-":
+        for sensor in found:
+            print(_line(sensor))
+    return 0
+
+
+def _line(sensor: Sensor) -> str:
+    return (
+        f"{sensor.sensor:<10} {sensor.gateway:<24} {sensor.point:<32} {sensor.category or '-':<32}"
+        f" {sensor.zone or '-':<16} {sensor.state}"
+    )
+
+
+def _load(data: Path) -> Registry:
+    kafka = stack.load(data).kafka
+    return _talking(kafka, read_registry(kafka))
+
+
+def _talking(kafka: str, work: Coroutine[Any, Any, _T]) -> _T:
+    try:
+        return asyncio.run(work)
+    except KafkaError as error:
+        raise CannotRun(f"Kafka at {kafka}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _one_import(data: Path) -> Iterator[None]:
+    """Two imports at once could give the same number."""
+    with (data / "registry.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise CannotRun(f"{file}: {error.strerror}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotRun(f"{path}: {error.strerror}") from error
+
+
+def _say(problems: Sequence[Problem]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(problems)} problems; nothing was imported", file=sys.stderr)
+    return 1
+
+
+def _problem(refusal: Refusal, rows: dict[str, Sequence[Any]], files: dict[str, str]) -> Problem:
+    row = rows[refusal.kind][refusal.row].row
+    return Problem(files[refusal.kind], row, refusal.column, refusal.expected, repr(refusal.got))
