@@ -89,6 +89,7 @@ class Versions:
         await consumer.start()
         consumer.assign([self._rules.partition, self._sensors.partition])
         await consumer.seek_to_beginning()
+        consumer.pause(self._rules.partition, self._sensors.partition)  # no fetches while nobody asks
         self._consumer = consumer
         return self
 
@@ -131,13 +132,21 @@ class Versions:
                 raise VersionError(
                     f"the log names offset {offset} of topic {topic.name}, which ends at {end}"
                 )
-            async with asyncio.timeout(READ_WITHIN_S):
-                while topic.read_to < offset:
-                    fetched = await self._consumer.getmany(topic.partition, timeout_ms=200)
-                    for record in fetched.get(topic.partition, ()):
-                        _keep(topic, record.offset, record.key, record.value)
-                    # Compaction leaves holes: the position moves over them, the records do not.
-                    topic.read_to = await self._consumer.position(topic.partition)
+            self._consumer.resume(topic.partition)
+            try:
+                async with asyncio.timeout(READ_WITHIN_S):
+                    await _read_to(self._consumer, topic, offset)
+            finally:
+                self._consumer.pause(topic.partition)
+
+
+async def _read_to(consumer: AIOKafkaConsumer, topic: _Topic[E], offset: int) -> None:
+    while topic.read_to < offset:
+        fetched = await consumer.getmany(topic.partition, timeout_ms=200)
+        for record in fetched.get(topic.partition, ()):
+            _keep(topic, record.offset, record.key, record.value)
+        # Compaction leaves holes: the position moves over them, the records do not.
+        topic.read_to = await consumer.position(topic.partition)
 
 
 def _keep(topic: _Topic[E], offset: int, key: bytes | None, value: bytes | None) -> None:
