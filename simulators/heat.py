@@ -19,10 +19,10 @@ class HeatNetwork(Network):
         Planned("heat_primary_supply_temp", 10, 60, "primary-supply-temp", 0.3),
         Planned("heat_primary_return_temp", 10, 60, "primary-return-temp", 0.3),
         Planned("heat_primary_supply_pressure", 12, 60, "primary-supply-pressure", 0.003),
-        Planned("heat_primary_return_pressure", 12, 60, "primary-return-pressure", 0.002),
+        Planned("heat_primary_return_pressure", 12, 60, "primary-return-pressure", 0.003),
         Planned("heat_secondary_supply_temp", 8, 300, "secondary-supply-temp", 0.3),
         Planned("heat_secondary_return_temp", 8, 300, "secondary-return-temp", 0.3),
-        Planned("heat_secondary_pressure", 10, 300, "secondary-pressure", 0.002),
+        Planned("heat_secondary_pressure", 10, 300, "secondary-pressure", 0.003),
     )
 
     def __init__(self, layout: Layout, rng: np.random.Generator) -> None:

@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 
 
 class Planned(NamedTuple):
-    """So many sensors of a category in each zone. `prefix` begins their points' names; `turbulence` is
-    what the medium itself adds to the instrument's noise, in the category's unit."""
+    """So many sensors of a category in each zone. `prefix` begins their points' names; by `turbulence`
+    the medium beats about its mean from one report to the next, in the category's unit."""
 
     category: str
     per_zone: int

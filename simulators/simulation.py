@@ -78,9 +78,8 @@ class Simulation:
         limits = [limits_of(row, s.params) for row, s in zip(rows, city.sensors, strict=True)]
         self._low = np.array([limit.low for limit in limits])
         self._high = np.array([limit.high for limit in limits])
-        own = np.array([row.noise or 0.0 for row in rows])
-        medium = np.array([plan.turbulence for plan in city.planned])
-        self._sigma = np.hypot(own, medium)
+        self._sigma = np.array([row.noise or 0.0 for row in rows])
+        self._beat = np.array([plan.turbulence for plan in city.planned])
         self._relative = np.array([row.noise_relative or 0.0 for row in rows])
         self._resolution = np.array([row.resolution for row in rows])
         self._lowest = np.array([row.plausible_min for row in rows])
@@ -114,7 +113,8 @@ class Simulation:
         rng = np.random.default_rng([self.city.seed, self.now_us // S_US])
         true = truth[due]
         sigma = self._sigma[due] + self._relative[due] * np.abs(true)
-        noisy = true + sigma * rng.standard_normal(len(true))
+        self._beat[due] *= -1
+        noisy = true + self._beat[due] + sigma * rng.standard_normal(len(true))
         resolution = self._resolution[due]
         shown = np.clip(np.rint(noisy / resolution) * resolution, self._lowest[due], self._highest[due])
         all_shown = self._said.copy()

@@ -17,7 +17,7 @@ class WaterNetwork(Network):
     name: ClassVar = "water"
     gateways_per_zone: ClassVar = 2
     plan: ClassVar = (
-        Planned("water_main_pressure", 52, 60, "main-pressure", 0.002),
+        Planned("water_main_pressure", 52, 60, "main-pressure", 0.003),
         Planned("water_secondary_outlet_pressure", 14, 60, "building-pressure", 0.003),
         Planned("water_tank_level", 4, 300, "tank-level"),
         Planned("water_residual_chlorine", 6, 900, "chlorine", 0.01),
