@@ -79,7 +79,12 @@ kafka)
     fi
     say "Kafka's jars into .kafka"
     rm -rf .kafka.new
-    mvn -q -B -ntp -Dstyle.color=never -f kafka-jars/pom.xml dependency:copy-dependencies -DoutputDirectory="$PWD/.kafka.new" </dev/null
+    mvn -q -B -ntp -f kafka-jars/pom.xml dependency:copy-dependencies -DoutputDirectory="$PWD/.kafka.new" \
+        </dev/null >.stamps/mvn.log 2>&1 || {
+        tail -n 15 .stamps/mvn.log >&2
+        echo "setup: mvn could not fetch Kafka's jars (whole output in .stamps/mvn.log)" >&2
+        exit 2
+    }
     (cd .kafka.new && sha256sum --quiet --strict -c ../kafka-jars/SHA256SUMS)
     rm -rf .kafka
     mv .kafka.new .kafka

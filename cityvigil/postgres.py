@@ -166,6 +166,7 @@ def _empty(home: Path) -> None:
 
 
 def start(home: Path, run: Path, log: Path) -> Process:
+    _end_orphans(home)
     return process.spawn(
         NAME,
         [program("postgres"), "-D", home.resolve()],
@@ -174,6 +175,14 @@ def start(home: Path, run: Path, log: Path) -> Process:
         user=_run_as(),
         working_folder=Path("/"),
     )
+
+
+def _end_orphans(home: Path) -> None:
+    """After kill -9 of the server, a busy backend lives on and holds the memory that a new server needs."""
+    orphans = process.working_in(home.resolve(), NAME)
+    process.wait(lambda: not any(process.is_alive(one) for one in orphans), 0.5)
+    for one in orphans:
+        process.kill(one)
 
 
 def answers(port: int, timeout_s: int = 1) -> bool:
@@ -186,12 +195,3 @@ def answers(port: int, timeout_s: int = 1) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-def kill(server: Process) -> None:
-    """kill -9 of the server; its children notice and are waited for, as they hold its memory."""
-    children = process.children_of(server)
-    process.kill(server)
-    for child in children:
-        if not process.wait(lambda child=child: not process.is_alive(child), 5):  # type: ignore[misc]
-            process.kill(child)

@@ -104,13 +104,17 @@ def kill(process: Process) -> None:
     wait(lambda: not is_alive(process), 10)
 
 
-def children_of(process: Process) -> list[Process]:
+def working_in(folder: Path, name: str) -> list[Process]:
+    """Every process whose working folder this is: how the orphans of a killed server are known."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            fields = _stat(int(entry.name))
-            if fields and int(fields[1]) == process.pid and (started := _started(int(entry.name))):
-                found.append(Process(process.name, int(entry.name), started))
+            try:
+                here = (entry / "cwd").readlink() == folder
+            except OSError:  # it ended meanwhile, or is another user's
+                continue
+            if here and (started := _started(int(entry.name))):
+                found.append(Process(name, int(entry.name), started))
     return found
 
 

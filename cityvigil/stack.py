@@ -137,10 +137,7 @@ def kill(data: Path, name: str) -> None:
     found = process.find(_run(data.absolute()), name)
     if found is None:
         raise CannotRun(f"{name} does not run under {data}")
-    if name == postgres.NAME:
-        postgres.kill(found)
-    else:
-        process.kill(found)
+    process.kill(found)
 
 
 def restart(data: Path, name: str) -> None:

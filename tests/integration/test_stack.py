@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -136,6 +137,21 @@ async def test_what_was_acknowledged_survives_a_kill_of_everything(mortal: Stack
         assert (await consumer.getone()).value == b"kept"
     finally:
         await consumer.stop()
+
+
+def test_a_backend_that_outlives_its_killed_server_does_not_keep_the_next_from_starting(
+    mortal: Stack,
+) -> None:
+    with closing(psycopg.connect(mortal.postgres, autocommit=True)) as busy:
+        busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1e12) AS n")
+        servers = process.working_in((mortal.data / "postgres").resolve(), "postgres")
+        [backend] = [one for one in servers if one.pid == busy.info.backend_pid]
+        os.kill(pids(mortal.data)["postgres"], signal.SIGKILL)
+        assert process.wait(lambda: healths(mortal.data)["postgres"] == "down", 10)
+        assert process.is_alive(backend)
+        assert local.up(mortal.data, fsync=False) == mortal
+    assert healths(mortal.data)["postgres"] == "ok"
+    assert not process.is_alive(backend)
 
 
 def test_the_log_is_kept_again_after_its_keeper_was_killed(mortal: Stack) -> None:
