@@ -48,17 +48,20 @@ class _Running:
 class Supervisor:
     """Keeps children alive until stopped; `DATA/services.json` says who runs where."""
 
-    def __init__(self, data: Path, children: Sequence[Child]) -> None:
+    def __init__(self, data: Path) -> None:
         self._data = data
-        self._running = [_Running(child) for child in children]
+        self._running: list[_Running] = []
         self._stopping = False
+        (data / "logs").mkdir(parents=True, exist_ok=True)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Starts all, restarts what dies, and when `stop` is set ends them, last started first."""
-        (self._data / "logs").mkdir(parents=True, exist_ok=True)
-        for running in self._running:
-            running.task = asyncio.create_task(self._keep(running), name=running.child.name)
-        await stop.wait()
+    def keep(self, child: Child) -> None:
+        """Starts a child and keeps it alive from now on."""
+        running = _Running(child)
+        running.task = asyncio.create_task(self._keep(running), name=child.name)
+        self._running.append(running)
+
+    async def end(self) -> None:
+        """Ends all, last started first."""
         self._stopping = True
         for running in reversed(self._running):
             await self._end(running)

@@ -49,6 +49,12 @@ def _dsn(text: str) -> str:
     return text
 
 
+def _optional_number(text: str) -> int | None:
+    if text and not text.isdigit():
+        raise ValueError("expected a whole number or nothing")
+    return int(text) if text else None
+
+
 def _optional_path(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -69,6 +75,8 @@ class Settings:
     http_host: str = _var("HTTP_HOST", str, "127.0.0.1", "address of health, metrics and console")
     http_port: int = _var("HTTP_PORT", _port, "0", "its port, 0 = any free one")
     webhook: str = _var("WEBHOOK", str, "", "address that notifications are posted to, empty = none")
+    scenario: str = _var("SCENARIO", str, "first-light", "what the simulators play: a name or a .yaml file")
+    seed: int | None = _var("SEED", _optional_number, "", "another seed for it")
     log_level: str = _var("LOG", str, "info", "debug, info, warning or error")
 
     @classmethod

@@ -1,0 +1,90 @@
+"""How each service is built from its settings: the verbs that compose and `up` start.
+
+A builder imports only its own edge, so a worker does not carry the console's templates. Resources it
+opens are closed, in the reverse order, when the service has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+
+from cityvigil.errors import CannotRun
+from cityvigil.wiring import Builder, Service, now_us
+from schemas.settings import Settings
+
+
+async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
+    from ingest.service import Ingest
+
+    return Ingest(
+        mqtt=settings.mqtt,
+        user=settings.mqtt_user,
+        password=settings.mqtt_password,
+        kafka=settings.kafka,
+        clock=settings.clock,
+        partitions=settings.partitions,
+        data=settings.data,
+        mqtt_log=settings.mqtt_log,
+        now=now_us,
+        ingest_id=f"ingest-{settings.worker}",
+    )
+
+
+async def _detect(settings: Settings, resources: AsyncExitStack) -> Service:
+    from streams.detect import Detect
+
+    return Detect(
+        kafka=settings.kafka, folder=settings.data / "detect", worker=settings.worker, now_us=now_us
+    )
+
+
+async def _record(settings: Settings, resources: AsyncExitStack) -> Service:
+    from streams.record import Record
+
+    return Record(kafka=settings.kafka, postgres=settings.postgres, clock=settings.clock, wall_us=now_us)
+
+
+async def _dispatch(settings: Settings, resources: AsyncExitStack) -> Service:
+    from detectors.correlation import linked
+    from dispatch.worker import Dispatch
+
+    return Dispatch(
+        kafka=settings.kafka,
+        postgres=settings.postgres,
+        linked=linked,
+        now_us=now_us,
+        webhook=settings.webhook,
+    )
+
+
+async def _simulate(settings: Settings, resources: AsyncExitStack) -> Service:
+    from simulators import scenario
+    from simulators.service import Simulate
+
+    try:
+        found = scenario.load(settings.scenario).with_seed(settings.seed)
+        credentials = json.loads((settings.data / "simulators.json").read_text())
+    except scenario.ScenarioError as error:
+        raise CannotRun(f"CITYVIGIL_SCENARIO: {error}") from None
+    except FileNotFoundError as error:
+        raise CannotRun(
+            f"no credentials of gateways in {error.filename}: `cityvigil up` makes them"
+        ) from None
+    return Simulate(
+        mqtt=settings.mqtt,
+        credentials=credentials,
+        scenario=found,
+        clock=settings.clock,
+        now=now_us,
+        truth_file=settings.data / "truth.jsonl",
+    )
+
+
+BUILDERS: dict[str, Builder] = {
+    "ingest": _ingest,
+    "detect": _detect,
+    "record": _record,
+    "dispatch": _dispatch,
+    "simulate": _simulate,
+}

@@ -1,0 +1,106 @@
+"""`cityvigil demo`: a simulated city whose faults become alerts and cases; time runs 60 times faster for it.
+
+Every demo begins with a new city in a folder of its own. With --seconds it ends by itself and judges what
+it has shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cityvigil import demo, logs, stack, whole_city
+from cityvigil.demo_report import table
+from cityvigil.errors import CannotRun
+from cityvigil.process import write_atomically
+from cityvigil.verbs.options import add_data_option, write_json
+from cityvigil.verbs.up import load_scenario, until_interrupted
+from simulators.faults import FaultSpec
+
+MARK = "this-is-a-demo"
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("demo", help="a simulated city from fault to closed case")
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help="end after N seconds and judge what was shown"
+    )
+    parser.add_argument("--report", metavar="FILE", help="write the judgement as JSON, - = standard output")
+    parser.add_argument("--scenario", default="first-light", metavar="NAME", help="a name or a .yaml file")
+    parser.add_argument("--seed", type=int, metavar="N", help="another city, the same kinds of faults")
+    parser.add_argument(
+        "--port", type=int, default=8080, metavar="N", help="the console's port (default 8080)"
+    )
+    add_data_option(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.seconds is not None and args.seconds <= 0:
+        raise CannotRun(f"--seconds: expected more than 0, got {args.seconds:g}")
+    if args.report and args.seconds is None:
+        raise CannotRun("--report needs --seconds: a demo without an end has no judgement")
+    logs.configure("demo", "error")
+    found = load_scenario(args.scenario).with_seed(args.seed)
+    data = _new_folder(args.data / "demo")
+    plan = whole_city.Plan(data, args.port, found, args.scenario, judgement_live=True)
+    return asyncio.run(_demo(plan, args.seconds, args.report, found.faults))
+
+
+async def _demo(
+    plan: whole_city.Plan, seconds: float | None, target: str | None, faults: Sequence[FaultSpec]
+) -> int:
+    say = _whisper if target == "-" else print
+    say("starting Mosquitto, Kafka, PostgreSQL and the services ...")
+    async with whole_city.running(plan) as city:
+        people = await demo.add_people(city, faults)
+        write_atomically(plan.data / "logins.json", json.dumps(people, indent=1))
+        say(f"\nconsole   {city.console}")
+        say("log in    " + "\n          ".join(_login(person) for person in people))
+        say("note      plain PostgreSQL, no TimescaleDB: no compression, retention or continuous aggregates")
+        if seconds is None:
+            say("\nFaults begin within half a minute. Ctrl-C ends the city.")
+            await until_interrupted()
+            return 0
+        say(f"\n{len(faults)} faults within {seconds:g} s ...")
+        result, judged = await demo.report(city, seconds, len(faults))
+    say(table(result["faults"]))
+    delays = result["sense_to_alert_ms"]
+    say(
+        f"\nsense to alert: p50 {delays['p50']} ms, p99 {delays['p99']} ms; {result['readings']} readings,"
+        f" {result['rejected']} rejected; {result['false_cases']} false cases; {result['rss_mb']} MB"
+    )
+    for line in judged.wrong:
+        say(f"wrong: {line}")
+    write_json(target, result)
+    return 0 if judged.passed else 1
+
+
+def _login(person: dict[str, Any]) -> str:
+    return f"{person['user']:<20} {person['password']:<24} {', '.join(person['roles'])}"
+
+
+def _whisper(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _new_folder(data: Path) -> Path:
+    """An empty folder. Only one that a demo made is ever emptied. Raises CannotRun."""
+    if data.exists() and any(data.iterdir()):
+        if not (data / MARK).exists():
+            raise CannotRun(f"{data} is not a demo's folder: give another --data")
+        try:
+            stack.load(data)
+        except CannotRun:
+            shutil.rmtree(data)
+        else:
+            raise CannotRun(f"a demo runs under {data}: end it, or `cityvigil stack down --data {data}`")
+    data.mkdir(parents=True, exist_ok=True)
+    (data / MARK).touch()
+    return data

@@ -1,0 +1,193 @@
+"""The whole city on one machine, from brokers to simulators: what `up` and `demo` share.
+
+Services start first and the simulators when all of them are ready, so that the first minute is not spent
+catching up. Brokers that ran before are left running at the end; those started here are stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cityvigil import city_clock, gateways, process, stack
+from cityvigil.errors import CannotRun
+from cityvigil.http_server import bind
+from cityvigil.migrate import migrate
+from cityvigil.registry_topic import import_registry, read_registry
+from cityvigil.supervisor import Child, Supervisor, log_file, state_file
+from cityvigil.wiring import now_us
+from schemas.clock import CityClock
+from schemas.settings import Settings
+from simulators.scenario import Scenario
+
+log = logging.getLogger(__name__)
+
+SERVICES = ("ingest", "detect", "record", "dispatch", "console")
+READY_WITHIN_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to bring up. Without a scenario there are no simulators and city time is wall time."""
+
+    data: Path
+    console_port: int
+    scenario: Scenario | None
+    scenario_name: str = ""
+    judgement_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCity:
+    """A city that runs."""
+
+    data: Path
+    stack: stack.Stack
+    clock: CityClock
+    console: str
+    supervisor: Supervisor
+    settings: Settings
+
+
+@asynccontextmanager
+async def running(plan: Plan) -> AsyncIterator[WholeCity]:
+    """Everything up and ready; everything that was started here is ended afterwards. Raises CannotRun."""
+    bind("127.0.0.1", plan.console_port).close()
+    ran_before = _runs(plan.data)
+    found = await asyncio.to_thread(stack.up, plan.data)
+    try:
+        clock = city_clock.settle(plan.data, plan.scenario.scale if plan.scenario else 1.0, now_us())
+        environ = stack.environment(found) | {"CITYVIGIL_CLOCK": str(clock)}
+        if plan.scenario:
+            environ |= {
+                "CITYVIGIL_SCENARIO": plan.scenario_name,
+                "CITYVIGIL_SEED": str(plan.scenario.seed),
+            }
+        settings = Settings.from_environ(environ)
+        await migrate(settings, judgement_live=plan.judgement_live)
+        if plan.scenario:
+            await _enter(plan.scenario, plan.data, settings)
+        supervisor = Supervisor(plan.data)
+        try:
+            for child in _children(environ, plan.console_port):
+                supervisor.keep(child)
+            console = f"http://127.0.0.1:{plan.console_port}"
+            await _until_ready(plan.data)
+            if plan.scenario:
+                port = process.pick_ports(1)[0]
+                supervisor.keep(Child("simulate", ["simulate"], environ | _health(port), port))
+            yield WholeCity(plan.data, found, clock, console, supervisor, settings)
+        finally:
+            await supervisor.end()
+    finally:
+        if not ran_before:
+            await asyncio.to_thread(stack.down, plan.data)
+
+
+def status(data: Path) -> dict[str, object]:
+    """The stack's fields, the supervised services beside the brokers, and the console's address."""
+    result = stack.status(data)
+    rows = _supervised(data)
+    brokers = result["services"]
+    assert isinstance(brokers, list)
+    result["services"] = brokers + [
+        {"name": row["name"], "pid": row["pid"], "health": _ready(row) or "ok"} for row in rows
+    ]
+    result["console"] = next((_address(row) for row in rows if row["name"] == "console"), None)
+    return result
+
+
+async def _enter(scenario: Scenario, data: Path, settings: Settings) -> None:
+    """Registers the scenario's city, and gives each of its gateways a credential that simulators find."""
+    city = scenario.city()
+    known = await read_registry(settings.kafka)
+    if any(gateway.gateway not in known.gateways for gateway in city.gateways):
+        await import_registry(
+            settings.kafka,
+            zones=city.zones,
+            gateways=city.gateways,
+            sensors=city.sensors,
+            partitions=settings.partitions,
+            by=f"scenario {scenario.name}",
+        )
+    path = data / "simulators.json"
+    secrets: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = {g.gateway: g.zone for g in city.gateways if g.gateway not in secrets}
+    if missing:
+        secrets |= await asyncio.to_thread(gateways.add_many, data, missing)
+        process.write_atomically(path, json.dumps(secrets))
+
+
+def _children(environ: dict[str, str], console_port: int) -> list[Child]:
+    return [
+        Child(name, [name], environ | _health(port), port)
+        for name in SERVICES
+        for port in [console_port if name == "console" else process.pick_ports(1)[0]]
+    ]
+
+
+async def _until_ready(data: Path) -> None:
+    """Raises CannotRun, naming the first service that is not ready in time and where its log is."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        rows = await asyncio.to_thread(_supervised, data)
+        waiting = [(row["name"], why) for row in rows if (why := await asyncio.to_thread(_ready, row))]
+        if len(rows) == len(SERVICES) and not waiting:
+            return
+        if time.monotonic() > deadline:
+            name, why = waiting[0] if waiting else ("a service", "did not start")
+            raise CannotRun(f"{name} is not ready: {why}; read {log_file(data, name)}")
+        await asyncio.sleep(0.1)
+
+
+def _supervised(data: Path) -> list[dict[str, Any]]:
+    path = state_file(data)
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["services"]
+    return rows
+
+
+def _ready(row: dict[str, Any]) -> str | None:
+    """Why a service is not ready; None when it is."""
+    try:
+        answer = httpx.get(f"{_address(row)}/readyz", timeout=2)
+    except httpx.HTTPError:
+        return "no answer"
+    return None if answer.status_code == 200 else str(answer.json().get("reason", answer.text))
+
+
+def _address(row: dict[str, Any]) -> str:
+    return f"http://127.0.0.1:{row['port']}"
+
+
+def _health(port: int) -> dict[str, str]:
+    return {"CITYVIGIL_HTTP_PORT": str(port)}
+
+
+def _runs(data: Path) -> bool:
+    try:
+        stack.load(data)
+    except CannotRun:
+        return False
+    return True
+
+
+def service_pids(data: Path) -> list[int]:
+    """The services as they run now; the supervisor restarts them under new numbers."""
+    return [int(row["pid"]) for row in _supervised(data) if row["pid"]]
+
+
+def broker_pids(data: Path) -> list[int]:
+    """The brokers' processes, without their children."""
+    rows: Any = stack.status(data)["services"]
+    return [int(row["pid"]) for row in rows if row["pid"]]
