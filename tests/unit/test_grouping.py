@@ -1,0 +1,97 @@
+"""Which case an alert belongs to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from dispatch.grouping import Candidate, case_id_of, joins, needs_case, origin_of
+from schemas.alert import Alert
+from schemas.case import Case, State
+from tests.builders import NOON, a_case, an_alert, changed
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+def never(one: Alert, other: Alert) -> bool:
+    return False
+
+
+def gas_and_sewer(one: Alert, other: Alert) -> bool:
+    return {one.category, other.category} == {"gas_manhole_methane", "drain_sewer_methane"}
+
+
+def joined(alert: Alert, *cases: Case, linked: Any = never) -> str | None:
+    held = [Candidate(case, [an_alert(network=case.network)]) for case in cases]
+    found = joins(alert, held, linked)
+    return found.case_id if found else None
+
+
+@pytest.mark.parametrize(("minutes", "same"), [(0, True), (30, True), (31, False), (-30, True), (-31, False)])
+def test_an_alert_joins_the_open_case_of_its_zone_and_network_for_30_minutes_of_event_time(
+    minutes: int, same: bool
+) -> None:
+    alert = an_alert(since=NOON + minutes * MINUTE)
+    assert (joined(alert, a_case()) is not None) is same
+
+
+def test_the_last_alert_of_a_case_counts_not_the_first() -> None:
+    case = a_case(event_last=NOON + 25 * MINUTE)
+    assert joined(an_alert(since=NOON + 50 * MINUTE), case) == case.case_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"zone": "shinan-02"}, {"network": "water"}, {"state": State.closed}, {"event_first": None}],
+)
+def test_another_zone_network_or_an_ended_case_or_a_persons_is_not_joined(changes: dict[str, Any]) -> None:
+    case = a_case()
+    other = a_case(**changes) if "state" not in changes else type(case)(**{**_fields(case), **changes})
+    assert joined(an_alert(), other) is None
+
+
+def _fields(case: Case) -> dict[str, Any]:
+    return {name: getattr(case, name) for name in case.__struct_fields__}
+
+
+def test_an_alert_without_a_zone_stands_alone() -> None:
+    assert joined(an_alert(zone=None), a_case(zone=None)) is None
+
+
+def test_methane_in_the_sewer_joins_the_gas_leak_beside_it() -> None:
+    sewer = an_alert(rule="drain-sewer-methane", category="drain_sewer_methane", network="drainage")
+    assert joined(sewer, a_case(), linked=gas_and_sewer) == a_case().case_id
+    assert joined(sewer, a_case()) is None
+
+
+def test_the_case_of_the_own_network_comes_before_a_linked_one() -> None:
+    sewer = an_alert(rule="drain-sewer-methane", category="drain_sewer_methane", network="drainage")
+    own = a_case(
+        case_id="C-00000000000b", network="drainage", event_last=NOON - MINUTE, event_first=NOON - MINUTE
+    )
+    assert joined(sewer, a_case(), own, linked=gas_and_sewer) == own.case_id
+    assert joined(sewer, own, a_case(), linked=gas_and_sewer) == own.case_id
+
+
+def test_only_an_active_alert_that_nobody_works_on_looks_for_a_case() -> None:
+    alert = an_alert()
+    assert needs_case(alert, None, worse=False)
+    assert not needs_case(an_alert(mode="shadow"), None, worse=False)
+    assert not needs_case(changed(alert, "clear"), None, worse=False)
+    assert not needs_case(alert, a_case(), worse=True)
+
+
+def test_after_a_case_ended_its_alert_looks_for_another_only_when_it_gets_worse() -> None:
+    ended = type(a_case())(**{**_fields(a_case()), "state": State.declined})
+    update = changed(an_alert(), "update")
+    assert not needs_case(update, ended, worse=False)
+    assert needs_case(changed(update, "upgrade", level=1), ended, worse=True)
+
+
+def test_case_ids_follow_from_the_alert_alone_and_a_second_case_has_its_own() -> None:
+    alert = an_alert()
+    assert case_id_of(origin_of(alert, ended=False)) == case_id_of(alert.alert_id)
+    again = changed(alert, "upgrade", level=1)
+    assert case_id_of(origin_of(again, ended=True)) != case_id_of(alert.alert_id)
