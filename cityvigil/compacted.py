@@ -21,7 +21,9 @@ async def end_of(bootstrap: str, topic: Topic) -> int:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        return await _end(consumer, TopicPartition(topic.name, 0))
+        partition = TopicPartition(topic.name, 0)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
+        return ends[partition]
     finally:
         await consumer.stop()
 
@@ -30,6 +32,10 @@ async def read(
     bootstrap: str, topic: Topic, first: int = 0, end: int | None = None
 ) -> AsyncIterator[ConsumerRecord]:
     """Messages from `first` up to (not including) `end`, by default the end at the time of the call."""
+    if end is None:
+        end = await end_of(bootstrap, topic)
+    if first >= end:
+        return
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
@@ -40,8 +46,6 @@ async def read(
     await consumer.start()
     try:
         partition = TopicPartition(topic.name, 0)
-        if end is None:
-            end = await _end(consumer, partition)
         consumer.assign([partition])
         consumer.seek(partition, first)
         while await consumer.position(partition) < end:
@@ -82,11 +86,6 @@ async def _sent(producer: AIOKafkaProducer, topic: Topic, batch: object) -> tupl
     count = batch.record_count()  # type: ignore[attr-defined]  # aiokafka is not typed
     metadata = await (await producer.send_batch(batch, topic.name, partition=0))
     return metadata.offset, metadata.offset + count - 1
-
-
-async def _end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
-    ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
-    return ends[partition]
 
 
 async def partitions_of(bootstrap: str, topic: Topic) -> int:

@@ -51,6 +51,7 @@ TENDING_LOCK = 0x6369_7479_0004
 GATHER_S = 0.25
 IDLE_GATHER_S = 1.0  # ticks alone do not need four commits a second
 BATCH_ROWS = 50_000
+BATCH_ENTRIES = 5_000  # of the registry: a large import must not keep readings waiting
 TEND_S = 10.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -63,6 +64,10 @@ class _Gathered:
     sensors: list[bytes] = field(default_factory=list)
     rejects: list[tuple[int, bytes]] = field(default_factory=list)
     offsets: dict[marks.Place, int] = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        return self.readings.rows >= BATCH_ROWS or len(self.sensors) >= BATCH_ENTRIES
 
     @property
     def worth_a_commit(self) -> bool:
@@ -187,7 +192,7 @@ class Record:
         gathered = _Gathered(Batch(self._marks))
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        while gathered.readings.rows < BATCH_ROWS and not stop.is_set():
+        while not (gathered.is_full or stop.is_set()):
             wait = begun + (GATHER_S if gathered.worth_a_commit else IDLE_GATHER_S) - loop.time()
             if wait <= 0:
                 break
