@@ -69,7 +69,8 @@ class History:
         rows = await self._rows(
             sql.SQL(
                 "select (extract(epoch from time) * 1000000)::bigint as time, text, quality"
-                " from reading_texts where sensor = %s and time >= %s and time < %s order by time desc limit %s"
+                " from reading_texts where sensor = %s and time >= %s and time < %s"
+                " order by time desc limit %s"
             ),
             [sensor, to_datetime(from_us), to_datetime(to_us), limit],
         )

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,19 @@ from cityvigil.stack import Stack
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if {"stack", "fresh_stack"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
+    with a_data_folder() as data:
+        yield local.up(data, fsync=False)
+
+
+@pytest.fixture(scope="module")
+def fresh_stack() -> Iterator[Stack]:
+    """A stack of the module's own, where names are fixed: nothing stands in its topics."""
     with a_data_folder() as data:
         yield local.up(data, fsync=False)
 
@@ -49,11 +57,19 @@ def kafka_bootstrap(stack: Stack) -> str:
 @pytest.fixture
 def postgres_dsn(stack: Stack, unique: str) -> Iterator[str]:
     """An empty database for one test."""
+    with a_database(stack, unique) as dsn:
+        yield dsn
+
+
+@contextmanager
+def a_database(stack: Stack, name: str) -> Iterator[str]:
+    """An empty database of a stack, gone at the end."""
     port = local.port_of(stack.postgres.rpartition("/")[0])
     with psycopg.connect(postgres.dsn(port, "postgres"), autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{unique}"')
-        yield postgres.dsn(port, unique)
-        admin.execute(f'DROP DATABASE IF EXISTS "{unique}" WITH (FORCE)')
+        admin.execute(f'CREATE DATABASE "{name}"')
+    yield postgres.dsn(port, name)
+    with psycopg.connect(postgres.dsn(port, "postgres"), autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @dataclass(frozen=True)
