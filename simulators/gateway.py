@@ -83,7 +83,7 @@ class Gateway:
         self.counters = Counters()
         self.ready = False
         self.why: str | None = "not connected yet"
-        self._secret = secret
+        self.secret = secret
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._now, self._rng = now, rng
@@ -175,7 +175,7 @@ class Gateway:
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=self.gateway, protocol=MQTTProtocolVersion.MQTTv5
         )
-        client.username_pw_set(self.gateway, self._secret)
+        client.username_pw_set(self.gateway, self.secret)
         client.max_inflight_messages_set(0)
         client.max_queued_messages_set(0)
         client.on_connect = self._on_connect
