@@ -68,12 +68,17 @@ class Store:
         state: str | None = None,
         level: int | None = None,
         zone: str | None = None,
+        unit: str | None = None,
         districts: frozenset[str] = frozenset(),
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """Newest first. Items: the Alert's fields, condition, what people did to it, and its case."""
+        """Newest first. Items: the Alert's fields, condition, what people did to it, and its case.
+        `unit`: only those in a case that it leads or co-handles."""
         where = _Where()
+        if unit is not None:
+            mine = "select case_id from cases where unit = %s or %s = any(co_units)"
+            where.also(f"case_id in ({mine})", unit, unit)
         where.equal("state", state)
         where.equal("level", level)
         where.equal("zone", zone)

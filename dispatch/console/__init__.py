@@ -1,0 +1,1 @@
+"""The console: an HTTP API, live events, and pages on which people see alerts and handle cases."""

@@ -1,0 +1,97 @@
+"""What the console is given: the store, the people, history, rules, trust, and a clock.
+
+`History` and `trust` are other edges' work, wired in by the front door; the shapes they owe are here. A
+figure that nobody could measure is None and is shown as unknown, never as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from starlette.requests import HTTPConnection
+
+from dispatch.people import People
+from dispatch.store import Store
+from schemas.clock import CityClock
+from schemas.rule import Rule
+
+
+class Point(Protocol):
+    """A reading as history gives it; `time` is microseconds UTC, event time."""
+
+    @property
+    def time(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def quality(self) -> int: ...
+
+
+class History(Protocol):
+    """Readings and the registry's mirror. Sensors are rows of the `sensors` table by column name."""
+
+    async def window(self, sensor: int, from_us: int, to_us: int, limit: int) -> Sequence[Point]: ...
+    async def sensors(
+        self,
+        *,
+        zone: str | None = None,
+        category: str | None = None,
+        state: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    async def sensor(self, sensor: int) -> Mapping[str, Any] | None: ...
+    async def sensor_by_point(self, gateway: str, point: str) -> Mapping[str, Any] | None: ...
+    async def zones(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class Rejects(msgspec.Struct, frozen=True):
+    """How many inputs of a gateway were refused for a reason (schemas.reading.Reason)."""
+
+    gateway: str
+    reason: str
+    count: int
+    last_at: str | None = None  # RFC 3339, wall
+
+
+class GatewayTrust(msgspec.Struct, frozen=True):
+    gateway: str
+    zone: str | None = None
+    online: bool | None = None
+    last_seen: str | None = None  # RFC 3339, wall
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the screen can be believed; what `trust()` must answer, all of it optional."""
+
+    stream_age_s: float | None = None  # wall seconds since the newest tick was processed
+    ingest_lag_s: float | None = None  # from receipt to Kafka, p99 of the last minute
+    gateways: int | None = None
+    gateways_offline: int | None = None
+    rules_version: int | None = None
+    unguarded: int | None = None
+    offline: list[GatewayTrust] = []
+    rejects: list[Rejects] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    store: Store
+    people: People
+    history: History
+    clock: CityClock
+    now: Callable[[], int]
+    """Wall time, microseconds UTC."""
+    trust: Callable[[], Awaitable[Mapping[str, Any]]]
+    rules: Callable[[], Awaitable[Sequence[Rule]]]
+
+    async def trusted(self) -> Trust:
+        return msgspec.convert(dict(await self.trust()), Trust)
+
+
+def desk_of(connection: HTTPConnection) -> Desk:
+    desk: Desk = connection.app.state.desk
+    return desk

@@ -1,0 +1,108 @@
+// The window that fired: readings, the limit as a line, the onset as a mark. Times are city time.
+
+const MAX_POINTS = 4000;
+
+export async function drawCharts(root) {
+  for (const figure of root.querySelectorAll?.("figure.chart:not([data-drawn])") ?? []) {
+    figure.dataset.drawn = "1";
+    await draw(figure);
+  }
+}
+
+async function draw(figure) {
+  const { sensor, from, to, unit, limit, onset } = figure.dataset;
+  const query = new URLSearchParams({ from, to, limit: MAX_POINTS });
+  const answer = await fetch(`/api/v1/sensors/${sensor}/readings?${query}`);
+  const plot = figure.querySelector(".plot");
+  if (!answer.ok || !figure.isConnected) return;
+  const { items } = await answer.json();
+  if (!items.length) {
+    plot.replaceChildren(Object.assign(document.createElement("p"), { className: "none", textContent: figure.dataset.none }));
+    return;
+  }
+  const css = getComputedStyle(document.documentElement);
+  const colour = (name) => css.getPropertyValue(name).trim();
+  const times = items.map((one) => Date.parse(one.time) / 1000);
+  const values = items.map((one) => (Number.isFinite(one.value) ? one.value : null));
+  const limitAt = limit === undefined ? null : Number(limit);
+  const onsetAt = onset ? Date.parse(onset) / 1000 : null;
+  const axis = {
+    stroke: colour("--muted"),
+    grid: { stroke: colour("--line"), width: 1 },
+    ticks: { stroke: colour("--line"), width: 1, size: 4 },
+    font: "12px system-ui",
+  };
+  const inCity = (ts) => uPlot.tzDate(new Date(ts * 1e3), "Asia/Shanghai");
+  const marks = (u) => {
+    const { ctx, bbox } = u;
+    const line = (x0, y0, x1, y1, stroke, dash) => {
+      ctx.save();
+      ctx.beginPath();
+      ctx.strokeStyle = stroke;
+      ctx.lineWidth = 1.5 * devicePixelRatio;
+      ctx.setLineDash(dash.map((n) => n * devicePixelRatio));
+      ctx.moveTo(x0, y0);
+      ctx.lineTo(x1, y1);
+      ctx.stroke();
+      ctx.restore();
+    };
+    const word = (text, x, y, fill, align) => {
+      ctx.save();
+      ctx.font = `600 ${12 * devicePixelRatio}px system-ui, sans-serif`;
+      ctx.fillStyle = fill;
+      ctx.textAlign = align;
+      ctx.fillText(text, x, y);
+      ctx.restore();
+    };
+    if (limitAt !== null) {
+      const y = u.valToPos(limitAt, "y", true);
+      line(bbox.left, y, bbox.left + bbox.width, y, colour("--l1"), [6, 4]);
+      word(`${figure.dataset.limitWord} ${limitAt}`, bbox.left + 6 * devicePixelRatio, y - 5 * devicePixelRatio, colour("--l1"), "left");
+    }
+    if (onsetAt !== null) {
+      const x = u.valToPos(onsetAt, "x", true);
+      line(x, bbox.top, x, bbox.top + bbox.height, colour("--accent"), [2, 3]);
+      const right = x > bbox.left + bbox.width * 0.75;
+      word(figure.dataset.onsetWord, x + (right ? -6 : 6) * devicePixelRatio, bbox.top + bbox.height - 6 * devicePixelRatio, colour("--accent"), right ? "right" : "left");
+    }
+  };
+  const chart = new uPlot(
+    {
+      width: plot.clientWidth,
+      height: plot.clientHeight,
+      tzDate: inCity,
+      legend: { show: false },
+      cursor: { points: { size: 6 }, drag: { x: true, y: false } },
+      scales: {
+        x: { time: true, range: (u, min, max) => [Math.min(min, onsetAt ?? min), Math.max(max, min + 60)] },
+        y: {
+          range: (u, min, max) => {
+            const low = Math.min(min, limitAt ?? min);
+            const high = Math.max(max, limitAt ?? max);
+            const room = (high - low || Math.abs(high) || 1) * 0.12;
+            return [low - room, high + room];
+          },
+        },
+      },
+      axes: [
+        { ...axis, size: 30, values: "{HH}:{mm}", space: 60 },
+        { ...axis, size: 52, label: unit || undefined, labelSize: unit ? 16 : 0, labelFont: "12px system-ui" },
+      ],
+      series: [
+        {},
+        {
+          stroke: colour("--series"),
+          width: 2,
+          points: { show: items.length < 80, size: 4, fill: colour("--series") },
+          fill: colour("--series-fill"),
+        },
+      ],
+      hooks: { draw: [marks] },
+    },
+    [times, values],
+    plot,
+  );
+  new ResizeObserver(() => {
+    if (plot.clientWidth) chart.setSize({ width: plot.clientWidth, height: plot.clientHeight });
+  }).observe(plot);
+}
