@@ -15,7 +15,8 @@ in the reader, 10 MB; 1.5 % of a core at 500 frames/s. The lines, as tried, afte
     Sending CONNACK to 127.0.0.1 (0, 135)            refused: MQTT 5 135, MQTT 3 5; the next line is
     Client <unknown> disconnected, not authorised.   all it says: a wrong password has an address, no name
 
-A denied read is not logged: the subscription is granted and nothing is ever delivered.
+A denied read is not logged: the subscription is granted and nothing is ever delivered. After a denied publish
+the broker closes the connection.
 """
 
 from __future__ import annotations
