@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas import topics
 from schemas.alert import Alert
@@ -18,7 +19,8 @@ from streams.rules import Versions
 
 
 async def alerts_of_the_log(kafka: str, ends: Mapping[int, int] | None = None) -> list[Alert]:
-    """The alerts of each partition in turn, up to (not including) these offsets; default: what is there now."""
+    """The alerts of each partition in turn, up to (not including) these offsets, by default all."""
+    ends = ends if ends is not None else await ends_of_the_log(kafka)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,
@@ -29,23 +31,29 @@ async def alerts_of_the_log(kafka: str, ends: Mapping[int, int] | None = None) -
     try:
         async with Versions(kafka) as versions:
             found: list[Alert] = []
-            for number, end in sorted((ends or await ends_of_the_log(consumer)).items()):
+            for number, end in sorted(ends.items()):
                 found += await _partition(consumer, versions, number, end)
             return found
     finally:
         await consumer.stop()
 
 
-async def ends_of_the_log(consumer: AIOKafkaConsumer) -> dict[int, int]:
+async def ends_of_the_log(kafka: str) -> dict[int, int]:
     """Partition -> the offset that its next message will have."""
-    numbers = await _partitions(consumer)
-    ends = await consumer.end_offsets([TopicPartition(topics.READINGS.name, number) for number in numbers])
-    return {tp.partition: end for tp, end in ends.items()}
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> set[int]:
-    await consumer.topics()  # asks the broker; what follows only looks into what it said
-    return set(consumer.partitions_for_topic(topics.READINGS.name) or ())
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        (topic,) = await admin.describe_topics([topics.READINGS.name])
+    finally:
+        await admin.close()
+    tps = [TopicPartition(topics.READINGS.name, row["partition"]) for row in topic["partitions"]]
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(tps)
+        return {tp.partition: ends[tp] for tp in tps}
+    finally:
+        await consumer.stop()
 
 
 async def _partition(consumer: AIOKafkaConsumer, versions: Versions, number: int, end: int) -> list[Alert]:

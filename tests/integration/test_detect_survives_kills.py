@@ -1,0 +1,208 @@
+"""kill -9 of detect: what it published is what an undisturbed second reader makes of the same log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from schemas import topics
+from schemas.catalogue import default_rules
+from schemas.control import RulesVersion
+from streams.replay import alerts_of_the_log
+from tests.integration.detect_log import PARTITIONS, ALog, Published, a_kafka, expected, make_topics_anew
+
+pytestmark = pytest.mark.integration
+
+WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[str]:
+    with a_kafka() as address:
+        yield address
+
+
+@pytest.fixture
+async def log(kafka: str) -> AsyncIterator[ALog]:
+    await make_topics_anew(kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    await producer.start()
+    yield ALog(producer)
+    await producer.stop()
+
+
+class Worker:
+    """The detect worker as a process, with what it logged."""
+
+    def __init__(self, kafka: str, folder: Path, name: str, replay_s: float) -> None:
+        self._argv = [kafka, str(folder / "snapshots"), name, str(replay_s)]
+        self.log = folder / f"detect-{name}.log"
+        self.folder = folder / "snapshots"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as sink:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.integration.run_detect", *self._argv, stdout=sink, stderr=sink
+            )
+
+    async def end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            os.kill(self.process.pid, number)
+        return await asyncio.wait_for(self.process.wait(), WITHIN_S)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def said(self, text: str) -> None:
+        """Until its log says so; a worker that died meanwhile fails the test."""
+        async with asyncio.timeout(WITHIN_S):
+            while text not in (said := self.log.read_text()):
+                assert self.alive(), said[-3000:]
+                await asyncio.sleep(0.02)
+
+    def snapshots(self, partition: int) -> list[Path]:
+        """The newest first: offsets have leading zeros, and there is one generation."""
+        return sorted(self.folder.glob(f"*/partition-{partition:03d}-*.snapshot"), reverse=True)
+
+
+@asynccontextmanager
+async def a_worker(
+    kafka: str, folder: Path, name: str = "1", replay_s: float = 0.05
+) -> AsyncIterator[Worker]:
+    worker = Worker(kafka, folder, name, replay_s)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.end(signal.SIGKILL)
+
+
+def offset_of(snapshot: Path) -> int:
+    return int(snapshot.name.partition("-offset-")[2][:16])
+
+
+async def until_published(published: Published, *workers: Worker, want: int) -> None:
+    """Until there are this many different messages; a worker that died meanwhile fails the test."""
+    async with asyncio.timeout(WITHIN_S):
+        while len(published.bodies) < want:
+            for worker in workers:
+                assert worker.alive(), worker.log.read_text()[-3000:]
+            await published.read()
+
+
+async def offsets(kafka: str) -> tuple[dict[int, int | None], dict[int, int]]:
+    """What the group committed, and the ends of the log."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka, group_id=topics.DETECT_GROUP, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topics.READINGS.name, number) for number in range(PARTITIONS)]
+        ends = await consumer.end_offsets(tps)
+        return {tp.partition: await consumer.committed(tp) for tp in tps}, {
+            tp.partition: end for tp, end in ends.items()
+        }
+    finally:
+        await consumer.stop()
+
+
+async def test_a_worker_killed_again_and_again_publishes_what_a_second_reader_finds(
+    kafka: str, log: ALog, tmp_path: Path
+) -> None:
+    await log.begin()
+    async with a_worker(kafka, tmp_path) as worker, Published(kafka) as published:
+        for kill in range(4):
+            writing = asyncio.create_task(log.minutes(60))
+            await until_published(published, worker, want=len(published.bodies) + 20)
+            await worker.end(signal.SIGKILL)
+            await worker.start()
+            await writing
+            if kill == 1:
+                shadowed = [one for one in default_rules(judgement_live=False) if one.network == "gas"]
+                await log.publish_rules(shadowed, 2)
+        await log.minutes(20)
+        want = expected(await alerts_of_the_log(kafka))
+        await until_published(published, worker, want=len(want))
+        assert await worker.end(signal.SIGTERM) == 0, worker.log.read_text()[-3000:]
+        await published.read()
+        assert published.bodies == want
+        assert published.repeated > 0, "no kill hit between alert and snapshot: this run proved nothing"
+        assert {topic for topic, _, _ in want} == {topics.ALERTS.name, topics.ALERTS_SHADOW.name}
+        committed, ends = await offsets(kafka)
+        assert committed == ends
+        assert "is no packed frame" in worker.log.read_text()
+
+
+async def test_a_damaged_snapshot_is_passed_over_and_a_lost_folder_costs_nothing_but_time(
+    kafka: str, log: ALog, tmp_path: Path
+) -> None:
+    await log.begin()
+    async with a_worker(kafka, tmp_path, replay_s=0.01) as worker, Published(kafka) as published:
+        await log.minutes(60)
+        await until_published(published, worker, want=len(expected(await alerts_of_the_log(kafka))))
+        assert await worker.end(signal.SIGTERM) == 0
+        torn, before = worker.snapshots(0)[:2]
+        torn.write_bytes(torn.read_bytes()[:-1])
+        altered = worker.snapshots(1)[0]
+        content = bytearray(altered.read_bytes())
+        content[len(content) // 2] ^= 1
+        altered.write_bytes(content)
+        await worker.start()
+        await log.minutes(30)
+        await until_published(published, worker, want=len(expected(await alerts_of_the_log(kafka))))
+        said = worker.log.read_text()
+        assert f"{torn.name}: its" in said
+        assert f"{altered.name}: its" in said
+        assert f"partition 0: goes on at offset {offset_of(before) + 1} of" in said
+        await worker.end(signal.SIGKILL)
+        shutil.rmtree(worker.folder)
+        await worker.start()
+        await log.minutes(30)
+        want = expected(await alerts_of_the_log(kafka))
+        await until_published(published, worker, want=len(want))
+        await published.read()
+        assert published.bodies == want
+        assert "no usable snapshot: reads offsets 0 to" in worker.log.read_text()
+
+
+async def test_partitions_that_move_between_workers_take_their_state_along(
+    kafka: str, log: ALog, tmp_path: Path
+) -> None:
+    await log.begin()
+    async with a_worker(kafka, tmp_path) as first, Published(kafka) as published:
+        await log.minutes(40)
+        await until_published(published, first, want=10)
+        async with a_worker(kafka, tmp_path, name="2") as second:
+            await second.said("goes on at offset")
+            await log.minutes(40)
+            want = expected(await alerts_of_the_log(kafka))
+            await until_published(published, first, second, want=len(want))
+            assert "let go at offset" in first.log.read_text()
+        await log.minutes(40)  # the second was killed: the first takes over when its session ends
+        want = expected(await alerts_of_the_log(kafka))
+        await until_published(published, first, want=len(want))
+        assert await first.end(signal.SIGTERM) == 0, first.log.read_text()[-3000:]
+        await published.read()
+        assert published.bodies == want
+
+
+async def test_a_log_that_names_rules_nobody_wrote_ends_the_worker(
+    kafka: str, log: ALog, tmp_path: Path
+) -> None:
+    await log.begin()
+    await log.everywhere(RulesVersion(9, 10_000))
+    async with a_worker(kafka, tmp_path) as worker:
+        assert worker.process is not None
+        assert await asyncio.wait_for(worker.process.wait(), WITHIN_S) != 0
+        assert "names offset 10000 of topic rules" in worker.log.read_text()
