@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack
+from typing import Any
 
+from cityvigil import health
 from cityvigil.errors import CannotRun
 from cityvigil.wiring import Builder, Service, now_us
 from schemas.settings import Settings
@@ -19,15 +21,15 @@ async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
 
     return Ingest(
         mqtt=settings.mqtt,
-        user=settings.mqtt_user,
-        password=settings.mqtt_password,
+        mqtt_user=settings.mqtt_user,
+        mqtt_password=settings.mqtt_password,
         kafka=settings.kafka,
         clock=settings.clock,
         partitions=settings.partitions,
         data=settings.data,
         mqtt_log=settings.mqtt_log,
         now=now_us,
-        ingest_id=f"ingest-{settings.worker}",
+        ingest=f"ingest-{settings.worker}",
     )
 
 
@@ -58,6 +60,47 @@ async def _dispatch(settings: Settings, resources: AsyncExitStack) -> Service:
     )
 
 
+async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
+    from psycopg_pool import AsyncConnectionPool
+
+    from cityvigil import trust
+    from dispatch.console.desk import Desk
+    from dispatch.console.service import Console
+    from dispatch.people import People
+    from dispatch.store import Store
+    from streams.history import History
+
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        settings.postgres, min_size=2, max_size=10, open=False
+    )
+    await resources.enter_async_context(pool)
+    source = await resources.enter_async_context(
+        trust.opened(settings.kafka, pool, settings.partitions, now_us)
+    )
+    desk = Desk(
+        store=Store(pool),
+        people=People(pool),
+        history=History(pool),
+        clock=settings.clock,
+        now=now_us,
+        trust=source.trust,
+        rules=source.rules,
+    )
+    try:
+        console = Console(
+            desk,
+            dsn=settings.postgres,
+            host=settings.http_host,
+            port=settings.http_port,
+            routes=health.routes("console", lambda: console.not_ready()),
+        )
+    except OSError as error:
+        raise CannotRun(
+            f"cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}; choose another port"
+        ) from None
+    return console
+
+
 async def _simulate(settings: Settings, resources: AsyncExitStack) -> Service:
     from simulators import scenario
     from simulators.service import Simulate
@@ -86,5 +129,6 @@ BUILDERS: dict[str, Builder] = {
     "detect": _detect,
     "record": _record,
     "dispatch": _dispatch,
+    "console": _console,
     "simulate": _simulate,
 }

@@ -19,7 +19,12 @@ from cityvigil import demo, logs, stack, whole_city
 from cityvigil.demo_report import table
 from cityvigil.errors import CannotRun
 from cityvigil.process import write_atomically
-from cityvigil.verbs.options import add_data_option, write_json
+from cityvigil.verbs.options import (
+    add_data_option,
+    add_port_option,
+    add_scenario_option,
+    write_json,
+)
 from cityvigil.verbs.up import load_scenario, until_interrupted
 from simulators.faults import FaultSpec
 
@@ -32,11 +37,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--seconds", type=float, metavar="N", help="end after N seconds and judge what was shown"
     )
     parser.add_argument("--report", metavar="FILE", help="write the judgement as JSON, - = standard output")
-    parser.add_argument("--scenario", default="first-light", metavar="NAME", help="a name or a .yaml file")
+    add_scenario_option(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="another city, the same kinds of faults")
-    parser.add_argument(
-        "--port", type=int, default=8080, metavar="N", help="the console's port (default 8080)"
-    )
+    add_port_option(parser)
     add_data_option(parser)
     parser.set_defaults(run=_run)
 

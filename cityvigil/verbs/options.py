@@ -23,6 +23,16 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the result as data, - = standard output")
 
 
+def add_port_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="the console's (default 8080)")
+
+
+def add_scenario_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scenario", default="first-light", metavar="NAME", help="what the simulators play, or a .yaml file"
+    )
+
+
 def write_json(target: str | None, result: object) -> None:
     """Writes `result` where `--json` said; nothing when it was not given."""
     if target is None:

@@ -8,15 +8,21 @@ import signal
 
 from cityvigil import logs, whole_city
 from cityvigil.errors import CannotRun
-from cityvigil.verbs.options import add_data_option, add_json_option, write_json
+from cityvigil.verbs.options import (
+    add_data_option,
+    add_json_option,
+    add_port_option,
+    add_scenario_option,
+    write_json,
+)
 from simulators import scenario
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up = subparsers.add_parser("up", help="the whole city on this machine, until Ctrl-C")
-    up.add_argument("--scenario", default="first-light", metavar="NAME", help="what the simulators play")
+    add_scenario_option(up)
     up.add_argument("--no-simulators", action="store_true", help="wait for real gateways, in wall time")
-    up.add_argument("--port", type=int, default=8080, metavar="N", help="the console's port (default 8080)")
+    add_port_option(up)
     add_data_option(up)
     up.set_defaults(run=_up)
 
