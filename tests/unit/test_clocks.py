@@ -11,7 +11,7 @@ from dispatch import clocks, lifecycle
 from dispatch.lifecycle import Act, Overdue, Upgraded
 from schemas.case import Action, State, Verdict
 from schemas.catalogue import catalogue
-from tests.builders import DUTY, NOON, a_case
+from tests.case_builders import DUTY, NOON, a_case
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)

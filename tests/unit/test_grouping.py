@@ -10,7 +10,7 @@ import pytest
 from dispatch.grouping import Candidate, case_id_of, joins, needs_case, origin_of
 from schemas.alert import Alert
 from schemas.case import Case, State
-from tests.builders import NOON, a_case, an_alert, changed
+from tests.case_builders import NOON, a_case, an_alert, changed
 
 MINUTE = dt.timedelta(minutes=1)
 

@@ -25,7 +25,7 @@ from dispatch.lifecycle import (
     Upgraded,
 )
 from schemas.case import ENDED, OPEN, Action, Case, Role, State, Transition, Verdict
-from tests.builders import CHECKER, CREW, DUTY, LEADER, NOON, a_case, an_actor
+from tests.case_builders import CHECKER, CREW, DUTY, LEADER, NOON, a_case, an_actor
 
 MINUTE = dt.timedelta(minutes=1)
 OTHER = a_case(case_id="C-00000000000f", alerts=("b1",))
