@@ -1,7 +1,9 @@
 """Fold the log of one partition into alerts.
 
-The same log gives the same alerts, bodies included, however it is cut into batches. First slice: it keeps
-the marks against duplicates and the generations of ticks; detectors are plugged in next.
+The same log gives the same alerts, bodies included, however it is cut into batches: every decision belongs
+to one record or one tick. Frames between two ticks are taken together, in rounds of one reading a sensor, so
+that the work is array operations and python runs only for messages. Registry and rules are not loaded here:
+the caller reads the versions that control records name, compiles and calls `adopt` at that place of the log.
 """
 
 from __future__ import annotations
@@ -9,62 +11,272 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
+from detectors.evidence import Neighbour, evidence, withdrawn
+from detectors.intake import NEVER, Intake
 from detectors.program import Program
+from detectors.rounds import Rounds
+from detectors.snapshot import SnapshotError, pack, unpack
+from detectors.tracks import Change, Tracks
+from schemas import alert as alerts
 from schemas.alert import Alert
-from schemas.control import Control, Tick
-from schemas.frame import Frame, SegmentFlag
-from schemas.sequence import Mark, observe
+from schemas.clock import to_datetime, to_us
+from schemas.control import Control, Gap, Marks, Ownership, Tick
+from schemas.frame import Frame
 
-LAYOUT = 0
-
-
-class SnapshotError(ValueError):
-    """Bytes that are no snapshot of this layout, with what is wrong."""
+__all__ = ["Partition", "SnapshotError"]
+Key = tuple[str, str, str]  # rule, mode, subject
 
 
 class Partition:
     def __init__(self, program: Program) -> None:
+        n = len(program.sensors)
         self.program = program
-        self._marks: dict[tuple[str, int], Mark] = {}
-        self._generations: dict[str, int] = {}
+        self.intake = Intake(program)
+        self.tracks = [Tracks(lane) for lane in program.lanes]
+        self.last_at = np.full(n, NEVER)  # event time of the newest scored reading
+        self.last_value = np.full(n, np.nan)
+        self.last_received = np.full(n, NEVER)
+        self.blind_at = np.zeros(n, np.int64)  # the gateway's blind time then
+        self.heard_at = np.full(n, NEVER)  # newest event time of any reading
+        self.heard_work = np.full(n, NEVER)  # the gateway's working time then
+        self.open: dict[Key, Alert] = {}
+        self.owed: list[Alert] = []
 
     def fold(self, entries: Sequence[Frame | Control]) -> list[Alert]:
         """The alerts of these entries of the log, in log order."""
+        out, self.owed = self.owed, []
+        frames: list[Frame] = []
         for entry in entries:
             if isinstance(entry, Frame):
-                for number, segment in enumerate(entry.segments):
-                    if int(segment["flags"]) & SegmentFlag.sequenced:
-                        key = entry.gateway_of(number), int(segment["epoch"])
-                        self._marks[key], _ = observe(self._marks.get(key), int(segment["sequence"]))
-            elif isinstance(entry, Tick):
-                known = self._generations.get(entry.ingest, entry.generation)
-                self._generations[entry.ingest] = max(known, entry.generation)
-        return []
-
-    def adopt(self, program: Program) -> list[Alert]:
-        """Go on with another program; the clears of episodes that have no home in it."""
-        self.program = program
-        return []
+                if len(entry.segments):
+                    frames.append(entry)
+                continue
+            if isinstance(entry, Tick | Gap | Ownership) and frames:
+                out += self._run(frames)
+                frames = []
+            match entry:
+                case Tick() if self.intake.generation(entry):
+                    out += self._tick(entry)
+                case Ownership() if self.intake.generation(entry):
+                    self.intake.own(entry)
+                case Marks():
+                    self.intake.generation(entry)
+                case Gap():
+                    self.intake.gap(entry)
+        if frames:
+            out += self._run(frames)
+        return out
 
     def open_episodes(self) -> list[Alert]:
         """The last message of every episode that is active."""
-        return []
+        return list(self.open.values())
+
+    def adopt(self, program: Program) -> list[Alert]:
+        """Go on with another program: state moves over sensor by sensor, what lost its home is cleared."""
+        moved = Partition.restore(program, self.snapshot())
+        owed = moved.owed
+        moved.owed = []
+        self.__dict__.update(moved.__dict__)
+        return owed
 
     def snapshot(self) -> bytes:
-        marks = [[*key, mark.contiguous, list(mark.ahead)] for key, mark in self._marks.items()]
-        return msgspec.msgpack.encode([LAYOUT, marks, self._generations])
+        """Everything that later alerts depend on. Self-describing, no code in it."""
+        return pack(self)
 
     @classmethod
     def restore(cls, program: Program, data: bytes) -> Partition:
-        """Raises SnapshotError."""
-        try:
-            layout, marks, generations = msgspec.msgpack.decode(data)
-        except (msgspec.DecodeError, ValueError) as error:
-            raise SnapshotError(f"no snapshot: {error}") from None
-        if layout != LAYOUT:
-            raise SnapshotError(f"expected layout {LAYOUT}, got {layout}")
+        """A partition that goes on where the snapshot was taken. Raises SnapshotError.
+
+        The program may have changed since: episodes without a home in it are cleared by the next `fold`.
+        """
         partition = cls(program)
-        partition._marks = {(g, e): Mark(c, tuple(a)) for g, e, c, a in marks}
-        partition._generations = generations
+        unpack(partition, data)
+        known = {
+            (lane.rule_of(track).name, lane.rule_of(track).mode, partition._subject(i, track)[0])
+            for i, lane in enumerate(program.lanes)
+            for track in np.flatnonzero(partition.tracks[i].episodes.level).tolist()
+        }
+        for key in sorted(key for key in partition.open if key not in known):
+            partition.owed.append(partition._withdraw(partition.open.pop(key)))
         return partition
+
+    # Readings
+
+    @np.errstate(all="ignore")
+    def _run(self, frames: list[Frame]) -> list[Alert]:
+        run = self.intake.take(frames)
+        heard = np.flatnonzero(run.live)
+        if not len(heard):
+            return []
+        rounds = Rounds(run, self.last_value, self.tracks)
+        found: list[tuple[int, Change]] = []
+        blind = self.intake.blind_total
+        for at in rounds:
+            row, when = run.row[at], run.at[at]
+            newer = when > self.last_at[row]
+            if not newer.all():
+                at = at[newer]
+                if not len(at):
+                    continue
+                row, when = run.row[at], run.at[at]
+            value = run.value[at]
+            total = blind[self.program.gateway[row]]
+            paused = total - self.blind_at[row]
+            if paused.any():
+                known = self.last_at[row] != NEVER
+                paused = np.where(known, np.minimum(paused, when - self.last_at[row]), 0)
+            rounds.accepted[at] = True
+            for i, tracks in enumerate(self.tracks):
+                if tracks.lane.detector.looks_at == "readings":
+                    found += [(i, c) for c in tracks.read(at, row, when, value, paused, rounds.agreed[i])]
+            self.last_at[row], self.last_value[row] = when, value
+            self.last_received[row], self.blind_at[row] = run.received[at], total
+        row = run.row[heard]
+        self.heard_work[row] = run.work[heard]
+        np.maximum.at(self.heard_at, row, np.where(run.in_time[heard], run.at[heard], NEVER))
+        found.sort(key=lambda item: (item[1].position, item[0], item[1].track))
+        return [
+            self._alert(
+                i,
+                c,
+                run.published_us(c.position),
+                run.correlation(c.position),
+                self._neighbours(i, c, rounds),
+            )
+            for i, c in found
+        ]
+
+    # Time
+
+    @np.errstate(all="ignore")
+    def _tick(self, tick: Tick) -> list[Alert]:
+        scope = self.intake.tick(tick)
+        out: list[Alert] = []
+        for i, tracks in enumerate(self.tracks):
+            match tracks.lane.detector.looks_at:
+                case "readings":
+                    changes = self._ripen(tracks, scope, tick.city_us)
+                case "gaps":
+                    changes = self._gaps(tracks, scope, tick.city_us)
+                case _:
+                    changes = self._gateways(tracks, scope, tick.city_us)
+            out += [self._alert(i, c, tick.wall_us, None, self._neighbours(i, c)) for c in changes]
+        return out
+
+    def _ripen(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
+        track = np.flatnonzero(tracks.waiting)
+        if not len(track):
+            return []
+        gateway = self.program.gateway[tracks.lane.row[track]]
+        track = track[scope[gateway] & ~self.intake.blind[gateway]]
+        row = tracks.lane.row[track]
+        gateway = self.program.gateway[row]
+        passed = self.intake.city[gateway] - self.last_received[row]
+        passed -= self.intake.blind_total[gateway] - self.blind_at[row]
+        clock = self.last_at[row] + np.maximum(passed, 0)
+        return tracks.ripe(track, clock, self.last_value[row], city_us)
+
+    def _gaps(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
+        row = tracks.lane.row
+        gateway = self.program.gateway[row]
+        working = self.intake.work[gateway] - self.heard_work[row]
+        first = tracks.lane.table.intervals.min(axis=1) * tracks.lane.table.interval_us
+        late = (working >= first[tracks.lane.kind]) & (self.heard_work[row] != NEVER)
+        track = np.flatnonzero((late | (tracks.episodes.level > 0)) & scope[gateway])
+        if not len(track):
+            return []
+        row = row[track]
+        return tracks.judge(track, self.heard_at[row], working[track].astype(np.float64), city_us)
+
+    def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
+        gateway = tracks.lane.row
+        blind = self.intake.blind[gateway]
+        track = np.flatnonzero((blind | (tracks.episodes.level > 0)) & scope[gateway])
+        if not len(track):
+            return []
+        since = self.intake.blind_since[gateway[track]]
+        return tracks.judge(track, since, blind[track].astype(np.float64), city_us)
+
+    # Messages
+
+    def _neighbours(self, lane: int, change: Change, rounds: Rounds | None = None) -> list[Neighbour]:
+        tracks = self.tracks[lane]
+        if not tracks.lane.detector.compares or change.change == "clear":
+            return []
+        row = int(tracks.lane.row[change.track])
+        peers = self.program.peers[self.program.sensors[row].category or "", self.program.zones[row]]
+        peers = peers[peers != row]
+        value, agrees = self.last_value[peers], tracks.agreeing(peers)
+        if rounds is not None:
+            value, agrees = rounds.back_to(change.position, lane, peers, value, agrees)
+        return [
+            Neighbour(self.program.sensors[int(peers[i])].key, float(value[i]), bool(agrees[i]))
+            for i in np.flatnonzero(np.isfinite(value))
+        ]
+
+    def _subject(self, lane: int, track: int) -> tuple[str, str | None, str, str | None]:
+        """subject, category, zone, asset"""
+        facts = self.program.lanes[lane]
+        row = int(facts.row[track])
+        if facts.detector.looks_at == "gateways":
+            return self.program.gateways[row].key, "device_silence", self.program.gateways[row].zone, None
+        sensor = self.program.sensors[row]
+        category = "device_silence" if facts.detector.looks_at == "gaps" else sensor.category
+        return sensor.key, category, self.program.zones[row], sensor.asset
+
+    def _alert(
+        self,
+        lane: int,
+        change: Change,
+        published_us: int,
+        correlation: str | None,
+        neighbours: list[Neighbour],
+    ) -> Alert:
+        facts = self.program.lanes[lane]
+        rule = facts.rule_of(change.track)
+        subject, category, zone, asset = self._subject(lane, change.track)
+        mode = rule.mode if rule.mode != "draft" else "shadow"
+        message = Alert(
+            alert_id=alerts.alert_id(rule.name, mode, subject, change.since),
+            seq=change.seq,
+            change=change.change,
+            mode=mode,
+            rule=rule.name,
+            rule_version=rule.version,
+            subject=subject,
+            category=category,
+            network=rule.network,
+            zone=zone,
+            district=self.program.districts.get(zone),
+            level=change.level,
+            worst=change.worst,
+            state="cleared" if change.change == "clear" else "active",
+            since=to_datetime(change.since),
+            observed_at=to_datetime(change.at),
+            evidence=evidence(self.program, facts, change, neighbours),
+            published_at=to_datetime(published_us),
+            correlation=correlation,
+            asset=asset,
+        )
+        key = rule.name, mode, subject
+        if change.change == "clear":
+            self.open.pop(key, None)
+        else:
+            self.open[key] = message
+        return message
+
+    def _withdraw(self, last: Alert) -> Alert:
+        at = self.intake.city_us if self.intake.city_us != NEVER else to_us(last.observed_at)
+        wall = to_datetime(self.intake.wall_us) if self.intake.wall_us != NEVER else last.published_at
+        return msgspec.structs.replace(
+            last,
+            seq=last.seq + 1,
+            change="clear",
+            state="cleared",
+            observed_at=to_datetime(at),
+            published_at=wall,
+            correlation=None,
+            evidence=withdrawn(last, at),
+        )

@@ -1,99 +1,111 @@
-"""Alerts and cases with sensible values, of which a test overrides the one it is about."""
+"""Builders with sensible defaults: override the one thing that a test is about.
+
+Times are seconds after `T0`, which is 2026-03-02 08:00 in the city; values, levels and texts are plain.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgspec.structs import replace
+import numpy as np
 
-from dispatch import lifecycle
-from dispatch.lifecycle import Actor
-from schemas.alert import Alert, Evidence, alert_id
-from schemas.case import Case, Role, State
+from schemas.catalogue import catalogue, default_rules
+from schemas.control import Tick
+from schemas.frame import SEGMENT, Frame, SegmentFlag
+from schemas.reading import RECORD
+from schemas.registry import Gateway, Registry, Sensor, Zone
+from schemas.rule import Rule, Selector
 
-NOON = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)
+T0 = 1_772_409_600_000_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+WALL = 1_000_000_000 * SECOND  # a wall time far from the city's, so that mixing them up shows
 
 
-def an_alert(**changes: Any) -> Alert:
-    """A level 3 gas leak in shinan-01 at noon; its id follows from rule, mode, subject and since."""
-    values: dict[str, Any] = {
-        "seq": 1,
-        "change": "raise",
-        "mode": "live",
-        "rule": "gas-manhole-methane",
-        "rule_version": "0123456789abcdef",
-        "subject": "sensor/gw-gas-n01-1/ch4-1",
-        "category": "gas_manhole_methane",
-        "network": "gas",
+def after(seconds: float) -> int:
+    """City time `seconds` after T0."""
+    return T0 + round(seconds * SECOND)
+
+
+def a_zone(zone: str = "shinan-01", **other: Any) -> Zone:
+    facts: dict[str, Any] = {"district": "shinan", "name_zh": "市南一", "name_en": "Shinan 1", "partition": 0}
+    return Zone(zone=zone, **(facts | other))
+
+
+def a_gateway(gateway: str = "gw-1", **other: Any) -> Gateway:
+    return Gateway(gateway=gateway, **({"zone": "shinan-01", "interval_s": 60.0} | other))
+
+
+def a_sensor(sensor: int = 1, category: str | None = "gas_manhole_methane", **other: Any) -> Sensor:
+    """A point `p{sensor}` of gw-1 that reports every minute."""
+    facts: dict[str, Any] = {
+        "gateway": "gw-1",
+        "point": f"p{sensor}",
+        "unit": catalogue()[category].unit if category else None,
         "zone": "shinan-01",
-        "district": "shinan",
-        "level": 3,
-        "state": "active",
-        "since": NOON,
-        "evidence": Evidence(
-            text_zh="甲烷1.2%（限1.0%）",
-            text_en="methane 1.2 % (limit 1.0 %)",
-            source="GB 50838",
-            confidence="judgement",
-            value=1.2,
-            limit=1.0,
-            unit="%{vol}",
-        ),
-        "published_at": None,
-        "correlation": "gw-gas-n01-1/1/42",
-        **changes,
+        "params": {"interval_s": 60.0},
     }
-    values.setdefault("observed_at", values["since"])
-    values.setdefault("worst", values["level"])
-    values.setdefault(
-        "alert_id", alert_id(values["rule"], values["mode"], values["subject"], values["since"])
-    )
-    return Alert(**values)
+    return Sensor(sensor=sensor, category=category, **(facts | other))
 
 
-def changed(alert: Alert, change: str, minutes: float = 1, **changes: Any) -> Alert:
-    """The next message of an alert's episode, so many minutes of event time later."""
-    level = changes.pop("level", alert.level)
-    return replace(
-        alert,
-        seq=alert.seq + 1,
-        change=change,
-        level=level,
-        worst=min(alert.worst, level),
-        state="cleared" if change == "clear" else "active",
-        observed_at=alert.observed_at + dt.timedelta(minutes=minutes),
-        **changes,
-    )
+def a_registry(*sensors: Sensor, gateways: Sequence[Gateway] = (), zones: Sequence[Zone] = ()) -> Registry:
+    """A registry with these sensors; their gateways and zones are made if not given."""
+    registry = Registry(version=1)
+    for gateway in {sensor.gateway: a_gateway(sensor.gateway) for sensor in sensors}.values():
+        registry.apply(gateway)
+    for gateway in gateways:
+        registry.apply(gateway)
+    for name in {gateway.zone for gateway in registry.gateways.values()}:
+        registry.apply(a_zone(name))
+    for zone in zones:
+        registry.apply(zone)
+    for sensor in sensors:
+        registry.apply(sensor)
+    return registry
 
 
-def a_case(**changes: Any) -> Case:
-    """A case as it stands just after an alert opened it at noon; clocks follow from its level."""
-    values: dict[str, Any] = {
-        "case_id": "C-000000000001",
-        "version": 1,
-        "state": State.detected,
-        "level": 3,
-        "category": "gas_flow_rate",
-        "network": "gas",
-        "zone": "shinan-01",
-        "district": "shinan",
-        "unit": "gas-company",
-        "alerts": ("a1",),
-        "opened_at": NOON,
-        "updated_at": NOON,
-        "event_first": NOON,
-        "event_last": NOON,
-        **changes,
-    }
-    return lifecycle.opened(Case(**values), actor="dispatch", role="dispatch", evidence={})[0]
+def a_rule(category: str = "gas_manhole_methane", **other: Any) -> Rule:
+    """The default rule of a category, live."""
+    rows = {rule.selector.categories: rule for rule in default_rules(judgement_live=True)}
+    rule = rows[(category,)]
+    facts = {name: getattr(rule, name) for name in Rule.__struct_fields__}
+    return Rule(**(facts | {"mode": "live"} | other))
 
 
-def an_actor(*roles: Role, unit: str | None = None, name: str = "li") -> Actor:
-    return Actor(name=name, roles=frozenset(roles), unit=unit)
+def an_equipment_rule(name: str, **other: Any) -> Rule:
+    """One of device-silence, blind-area, device-stuck, ewma."""
+    rule = next(rule for rule in default_rules(judgement_live=True) if rule.name == name)
+    facts = {field: getattr(rule, field) for field in Rule.__struct_fields__}
+    return Rule(**(facts | other))
 
 
-DUTY = an_actor(Role.duty, name="duty")
-LEADER = an_actor(Role.leader, name="leader")
-CREW = an_actor(Role.unit, unit="gas-company", name="crew")
-CHECKER = an_actor(Role.checker, name="checker")
+def a_selector(*categories: str, zones: Iterable[str] = ()) -> Selector:
+    return Selector(categories, tuple(zones))
+
+
+def a_reading(sensor: int, seconds: float, value: float, quality: int = 0, flags: int = 0) -> tuple[Any, ...]:
+    """A record of `schemas.reading.RECORD`."""
+    return after(seconds), value, sensor, quality, flags, 0
+
+
+def a_frame(
+    *readings: tuple[Any, ...],
+    gateway: str = "gw-1",
+    sequence: int = 1,
+    epoch: int = 1,
+    received: float | None = None,
+    flags: int = int(SegmentFlag.sequenced),
+    texts: tuple[str, ...] = (),
+) -> Frame:
+    """A packed frame of one segment, received at the newest reading's time if nothing else is said."""
+    records = np.array(list(readings), RECORD)
+    newest = int(records["time"].max()) if len(records) else T0
+    received_at = newest if received is None else after(received)
+    wall = WALL + received_at - T0
+    segment = (epoch, sequence, received_at, wall, wall - 20_000, 0, len(records), 0, flags)
+    return Frame(np.array([segment], SEGMENT), records, (gateway,), texts)
+
+
+def a_tick(seconds: float, silent: Sequence[str] = (), generation: int = 1, ingest: str = "ingest-1") -> Tick:
+    return Tick(ingest, generation, after(seconds), WALL + round(seconds * SECOND), tuple(silent))

@@ -1,0 +1,100 @@
+"""What a detector is: pure functions over arrays, one element a track (a sensor or gateway under one rule).
+
+`bind` turns a rule and a sensor into facts (limits, holds), `tabulate` makes arrays of them, `fresh` the
+state before the first reading, `step` takes one reading of each of several tracks, `ripen` says what
+holds have matured by the clock alone, `screen` which readings `step` need not see when nothing is running
+(None: it must see all). Scoring ends here: raising and clearing is detectors/episode.py.
+No function changes its arguments; NaN and any finite value are fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from schemas.catalogue import Category
+from schemas.registry import Sensor
+from schemas.rule import Rule
+
+NO_SLOT = 255
+
+
+class Batch(NamedTuple):
+    """One reading each of different tracks, beside what their episodes stand at."""
+
+    kind: np.ndarray  # i4, row of the parameter table
+    at: np.ndarray  # i8, event time, microseconds
+    value: np.ndarray  # f8
+    paused_us: np.ndarray  # i8, blind time since the reading before: holds do not count it
+    level: np.ndarray  # u1, level of the open episode, 0 none
+    slot: np.ndarray  # u1, the condition it stands on, NO_SLOT none
+
+
+class Scores(NamedTuple):
+    """What one reading says. Levels are 1-4, 0 for none."""
+
+    meets: np.ndarray  # u1, most severe level that is met and has held
+    keeps: np.ndarray  # u1, most severe level whose relaxed limit is met by this reading
+    agrees: np.ndarray  # bool, this reading meets some level, held or not
+    since: np.ndarray  # i8, first reading of `meets`
+    slot: np.ndarray  # u1, the condition that decided
+    score: np.ndarray  # f8, what that condition looked at
+    excess: np.ndarray  # f8, how far beyond its limit
+    grain: np.ndarray  # f8, an excess below which a change is not worth a message
+    pending: np.ndarray  # bool, time alone may bring more
+    running: np.ndarray  # bool, there is state to carry on
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """How long a level must not be kept before an episode leaves it."""
+
+    reports: int = 1
+    us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A rule made definite for a sensor. Equal ones share a row of the parameter table."""
+
+    facts: Any  # the detector's own
+    levels: frozenset[int]
+    falls: tuple[Fall, Fall, Fall, Fall]  # for levels 1-4
+    shape: tuple[str, ...]  # state fits where this is equal
+    reasons: tuple[str, ...] = ()  # what is unguarded, and why
+    width: int = 0  # tracks of different width do not share arrays (threshold: number of windows)
+
+
+Arrays = Any  # a NamedTuple of numpy arrays
+
+
+@dataclass(frozen=True)
+class Detector:
+    name: str
+    bind: Callable[[Rule, Sensor | None, Category | None, float], Bound]
+    tabulate: Callable[[Sequence[Bound]], Arrays]
+    fresh: Callable[[Arrays, np.ndarray], Arrays]
+    step: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]]
+    ripen: Callable[[Arrays, Arrays, Batch], Scores] | None = None
+    screen: Callable[[Arrays, np.ndarray, np.ndarray], np.ndarray | None] | None = None
+    looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways
+    compares: bool = False  # whether neighbours say something about the same cause
+
+
+def no_scores(n: int) -> Scores:
+    """Scores of readings that mean nothing."""
+    return Scores(
+        meets=np.zeros(n, np.uint8),
+        keeps=np.zeros(n, np.uint8),
+        agrees=np.zeros(n, bool),
+        since=np.zeros(n, np.int64),
+        slot=np.full(n, NO_SLOT, np.uint8),
+        score=np.full(n, np.nan),
+        excess=np.zeros(n),
+        grain=np.full(n, np.inf),
+        pending=np.zeros(n, bool),
+        running=np.zeros(n, bool),
+    )

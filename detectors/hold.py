@@ -1,0 +1,68 @@
+"""The catalogue's hold_or_window: how long a condition without its own `for` must hold.
+
+"30 s", "3 samples (roc: 1)", "6 h (L1: 2 reports)", "rolling": a time, a number of reports in a row, or
+nothing because the value is already a mean or a maximum over the window. A wording that is none of
+these gives a reason instead of a hold: such conditions are unguarded, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from detectors.expression import SPANS_US, For
+
+NOTHING = frozenset({"", "-", "as stated", "nights as stated", "rolling", "derived"})
+_IS_A_WINDOW = re.compile(r"(?:max|mean) in .+|[\d.]+[ -](?:min|h) mean")
+_MAIN = re.compile(
+    r"(?P<number>[\d.]+) (?:consecutive )?(?:fast )?"
+    r"(?:(?P<unit>ms|s|min|h|d)|(?P<reports>reports?|samples?|windows|frames|events?|vehicles?))"
+    r"(?: \((?P<who>L[1-4]|roc): (?P<other>[^)]+)\))?"
+)
+AT_ONCE = For()
+_OTHER = re.compile(r"(?P<number>[\d.]+)(?: (?:(?P<unit>ms|s|min|h|d)|reports?|samples?))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """`usual`, but `other` for level `level` or for conditions on the window function `function`."""
+
+    usual: For = AT_ONCE
+    other: For | None = None
+    level: int | None = None
+    function: str | None = None
+
+    def of(self, level: int, function: str) -> For:
+        if self.other is not None and (level == self.level or function == self.function):
+            return self.other
+        return self.usual
+
+
+def parse_hold(text: str) -> Hold | str:
+    """The hold, or the reason why there is none.
+
+    >>> parse_hold("3 samples (roc: 1)").of(2, "roc")
+    For(us=0, reports=1)
+    >>> parse_hold("3 bursts in 60 s")
+    "hold '3 bursts in 60 s' is not evaluated"
+    """
+    text = text.strip()
+    if text in NOTHING or _IS_A_WINDOW.fullmatch(text):
+        return Hold()
+    main = _MAIN.fullmatch(text)
+    if main is None:
+        return f"hold {text!r} is not evaluated"
+    usual = _for(main["number"], main["unit"])
+    if main["who"] is None:
+        return Hold(usual)
+    other = _OTHER.fullmatch(main["other"])
+    if other is None:
+        return f"hold {text!r} is not evaluated"
+    level = int(main["who"][1]) if main["who"].startswith("L") else None
+    return Hold(usual, _for(other["number"], other["unit"]), level, None if level else main["who"])
+
+
+def _for(number: str, unit: str | None) -> For:
+    if unit:
+        return For(us=round(float(number) * SPANS_US[unit]))
+    return For(reports=int(float(number)))

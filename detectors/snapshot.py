@@ -1,0 +1,229 @@
+"""The state of a partition as bytes, and back, into a program that may have changed meanwhile.
+
+Layout: "CVDS", version, crc32, then msgpack of plain arrays by name; no pickle. State moves over by name:
+rows by sensor number, gateways by id, episodes by (detector, subject, rule, mode), what a detector remembers
+only where rule version and shape of the conditions are the same. What has no home in the new program is left
+out.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from detectors.contract import NO_SLOT
+from detectors.program import Lane, Program
+from detectors.tracks import Tracks
+from schemas import alert as alerts
+from schemas.sequence import Mark
+
+if TYPE_CHECKING:
+    from detectors.fold import Partition
+
+MAGIC = b"CVDS"
+LAYOUT = 1
+_HEAD = struct.Struct("<4sII")
+_ROWS = ("last_at", "last_value", "last_received", "blind_at", "heard_at", "heard_work")
+_GATEWAYS = ("work", "newest", "received", "blind", "blind_since", "blind_total", "blind_seen", "city")
+_TRACKS = ("running", "waiting", "agrees")
+
+
+class SnapshotError(ValueError):
+    """Bytes that are no snapshot of this layout, with what is wrong."""
+
+
+class _Array(msgspec.Struct, array_like=True, frozen=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> _Array:
+        return cls(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
+
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.data, np.dtype(self.dtype)).reshape(self.shape)
+
+
+class _Label(msgspec.Struct, array_like=True, frozen=True):
+    rule: str
+    mode: str
+    version: str
+    shape: int
+
+
+class _Lane(msgspec.Struct, frozen=True):
+    detector: str
+    row: _Array
+    labels: tuple[_Label, ...]
+    label: _Array  # by track
+    state: dict[str, _Array]
+    episodes: dict[str, _Array]
+    flags: dict[str, _Array]
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    numbers: _Array
+    gateways: tuple[str, ...]
+    rows: dict[str, _Array]
+    by_gateway: dict[str, _Array]
+    lanes: tuple[_Lane, ...]
+    marks: dict[str, list[tuple[int, int, tuple[int, ...]]]]
+    generations: dict[str, int]
+    owners: list[tuple[str, int, tuple[str, ...]]]
+    city_us: int
+    wall_us: int
+    open: list[bytes]
+    owed: list[bytes]
+
+
+_decoder = msgspec.msgpack.Decoder(_Snapshot)
+
+
+def pack(partition: Partition) -> bytes:
+    intake, program = partition.intake, partition.program
+    snapshot = _Snapshot(
+        numbers=_Array.of(program.numbers),
+        gateways=tuple(gateway.gateway for gateway in program.gateways),
+        rows={name: _Array.of(getattr(partition, name)) for name in _ROWS},
+        by_gateway={name: _Array.of(getattr(intake, name)) for name in _GATEWAYS},
+        lanes=tuple(_lane(tracks) for tracks in partition.tracks),
+        marks={
+            gateway: [(epoch, mark.contiguous, mark.ahead) for epoch, mark in marks.items()]
+            for gateway, marks in intake.marks.items()
+        },
+        generations=intake.generations,
+        owners=[(name, generation, owned) for name, (generation, owned) in intake.owners.items()],
+        city_us=intake.city_us,
+        wall_us=intake.wall_us,
+        open=[alerts.encode(message) for message in partition.open.values()],
+        owed=[alerts.encode(message) for message in partition.owed],
+    )
+    body = msgspec.msgpack.encode(snapshot)
+    return _HEAD.pack(MAGIC, LAYOUT, zlib.crc32(body)) + body
+
+
+def unpack(partition: Partition, data: bytes) -> None:
+    """Into a new partition. Raises SnapshotError and then leaves it undefined."""
+    try:
+        _fill(partition, _open(data))
+    except SnapshotError:
+        raise
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise SnapshotError(f"the snapshot does not fit: {error}") from error
+
+
+def _open(data: bytes) -> _Snapshot:
+    if len(data) < _HEAD.size:
+        raise SnapshotError(f"a snapshot has at least {_HEAD.size} bytes, this has {len(data)}")
+    magic, layout, crc = _HEAD.unpack_from(data)
+    if magic != MAGIC:
+        raise SnapshotError(f"expected magic {MAGIC!r}, got {magic!r}")
+    if layout != LAYOUT:
+        raise SnapshotError(f"expected layout {LAYOUT}, got {layout}")
+    body = memoryview(data)[_HEAD.size :]
+    if zlib.crc32(body) != crc:
+        raise SnapshotError("crc32 does not match: the file is cut or damaged")
+    return _decoder.decode(body)
+
+
+def _lane(tracks: Tracks) -> _Lane:
+    labels, label = labels_of(tracks.lane)
+    return _Lane(
+        detector=tracks.lane.detector.name,
+        row=_Array.of(tracks.lane.row),
+        labels=labels,
+        label=_Array.of(label),
+        state={name: _Array.of(array) for name, array in tracks.state._asdict().items()},
+        episodes={name: _Array.of(array) for name, array in tracks.episodes._asdict().items()},
+        flags={name: _Array.of(getattr(tracks, name)) for name in _TRACKS},
+    )
+
+
+def labels_of(lane: Lane) -> tuple[tuple[_Label, ...], np.ndarray]:
+    """What identifies tracks beside their rows: each distinct label once, and which of them by track."""
+    pairs, label = np.unique(lane.rule.astype(np.int64) << 32 | lane.kind, return_inverse=True)
+    labels = []
+    for pair in pairs.tolist():
+        rule, bound = lane.rules[pair >> 32], lane.bounds[pair & 0xFFFF_FFFF]
+        shape = zlib.crc32("\x1f".join(bound.shape).encode())
+        labels.append(_Label(rule.name, rule.mode, rule.version, shape))
+    return tuple(labels), label.astype(np.int32)
+
+
+def _fill(partition: Partition, saved: _Snapshot) -> None:
+    intake, program = partition.intake, partition.program
+    old_numbers = saved.numbers.array()
+    _, new, old = np.intersect1d(program.numbers, old_numbers, return_indices=True)
+    for name in _ROWS:
+        getattr(partition, name)[new] = saved.rows[name].array()[old]
+    was = {gateway: i for i, gateway in enumerate(saved.gateways)}
+    pairs = [(i, was[g.gateway]) for i, g in enumerate(program.gateways) if g.gateway in was]
+    here, there = np.array(pairs, np.int64).reshape(-1, 2).T
+    for name in _GATEWAYS:
+        getattr(intake, name)[here] = saved.by_gateway[name].array()[there]
+    intake.marks = {
+        gateway: {epoch: Mark(contiguous, ahead) for epoch, contiguous, ahead in marks}
+        for gateway, marks in saved.marks.items()
+    }
+    intake.generations = dict(saved.generations)
+    intake.owners = {name: (generation, owned) for name, generation, owned in saved.owners}
+    intake.city_us, intake.wall_us = saved.city_us, saved.wall_us
+    for data in saved.open:
+        message = alerts.decode(data)
+        partition.open[message.rule, message.mode, message.subject] = message
+    partition.owed = [alerts.decode(data) for data in saved.owed]
+    _move(partition.tracks, program, saved)
+
+
+def _move(all_tracks: list[Tracks], program: Program, saved: _Snapshot) -> None:
+    """Each track's state from the saved track of the same name, if there is one."""
+    names = saved.numbers.array().tolist(), saved.gateways
+    homes: dict[tuple[Any, ...], tuple[int, int, _Label]] = {}
+    for i, kept in enumerate(saved.lanes):
+        at_gateway = kept.detector == "blind-area"
+        rows, label = kept.row.array().tolist(), kept.label.array().tolist()
+        for track, row in enumerate(rows):
+            mark = kept.labels[label[track]]
+            subject = names[1][row] if at_gateway else names[0][row]
+            home = i, track, mark
+            homes[kept.detector, subject, mark.rule, mark.mode] = home
+            homes.setdefault((kept.detector, subject, mark.rule, None), home)
+    for tracks in all_tracks:
+        moves: dict[tuple[int, bool, bool], list[tuple[int, int]]] = {}
+        name = tracks.lane.detector.name
+        labels, label_of = labels_of(tracks.lane)
+        for track, (row, which) in enumerate(zip(tracks.lane.row.tolist(), label_of.tolist(), strict=True)):
+            mark = labels[which]
+            subject = program.gateways[row].gateway if name == "blind-area" else program.sensors[row].sensor
+            same = homes.get((name, subject, mark.rule, mark.mode))
+            found = same or homes.get((name, subject, mark.rule, None))
+            if found is not None:
+                fits = (found[2].version, found[2].shape) == (mark.version, mark.shape)
+                moves.setdefault((found[0], same is not None, fits), []).append((track, found[1]))
+        for (number, whole, fits), pairs in moves.items():
+            new, old = np.array(pairs, np.int64).T
+            _copy(tracks, saved.lanes[number], new, old, whole=whole, fits=fits)
+
+
+def _copy(tracks: Tracks, lane: _Lane, new: np.ndarray, old: np.ndarray, *, whole: bool, fits: bool) -> None:
+    if fits:
+        for name, array in tracks.state._asdict().items():
+            source = lane.state[name].array()
+            if array.ndim == 1:
+                array[new] = source[old]
+            else:
+                width = min(array.shape[1], source.shape[1])
+                array[new, :width] = source[old, :width]
+        for name in _TRACKS:
+            getattr(tracks, name)[new] = lane.flags[name].array()[old]
+    if whole:
+        for name, array in tracks.episodes._asdict().items():
+            array[new] = lane.episodes[name].array()[old]
+        if not fits:
+            tracks.episodes.slot[new] = NO_SLOT
+            tracks.running[new] = tracks.episodes.level[new] > 0

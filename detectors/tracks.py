@@ -1,0 +1,162 @@
+"""The mutable state of one lane: what its detector remembers, and its episodes.
+
+Readings, ticks and silences come in as arrays; changes of episodes go out as plain records, one for each
+message to be written. Nothing here knows about alerts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors import episode
+from detectors.contract import Arrays, Batch, Scores
+from detectors.program import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One message of an episode: what changed and what the numbers were."""
+
+    position: int  # of the record in its run; -1 for a tick
+    track: int
+    change: episode.Word
+    at: int  # event time of the reading, city time of the tick
+    level: int  # after; on clear the level it had
+    worst: int
+    seq: int
+    since: int
+    slot: int
+    score: float
+    value: float
+
+
+class Tracks:
+    def __init__(self, lane: Lane) -> None:
+        n = len(lane.row)
+        self.lane = lane
+        self.state: Arrays = lane.detector.fresh(lane.table, lane.kind)
+        self.episodes = episode.fresh(n)
+        self.running = np.zeros(n, bool)  # the detector or an episode has something going
+        self.waiting = np.zeros(n, bool)  # a tick may change something
+        self.agrees = np.zeros(n, bool)  # the newest reading meets some level
+
+    def agreeing(self, rows: np.ndarray) -> np.ndarray:
+        """Whether the newest reading of each row meets some level."""
+        track = self.lane.track_of[rows]
+        agrees: np.ndarray = (track >= 0) & self.agrees[track]
+        return agrees
+
+    def read(
+        self,
+        position: np.ndarray,
+        row: np.ndarray,
+        at: np.ndarray,
+        value: np.ndarray,
+        paused_us: np.ndarray,
+        agreed: np.ndarray,
+    ) -> list[Change]:
+        """One reading each of different rows; notes in `agreed` which positions meet a level."""
+        lane = self.lane
+        track = lane.track_of[row]
+        busy = track >= 0
+        if lane.detector.screen is not None:
+            may = lane.detector.screen(lane.table, lane.kind[track], value)
+            if may is not None:
+                busy &= may | self.running[track]
+        if not busy.all():
+            chosen = np.flatnonzero(busy)
+            if not len(chosen):
+                return []
+            position, track, at, value = position[chosen], track[chosen], at[chosen], value[chosen]
+            paused_us = paused_us[chosen]
+        level, slot = self.episodes.level[track], self.episodes.slot[track]
+        batch = Batch(lane.kind[track], at, value, paused_us, level, slot)
+        state, scores = lane.detector.step(lane.table, _take(self.state, track), batch)
+        _put(self.state, track, state)
+        self.agrees[track] = scores.agrees
+        agreed[position] = scores.agrees
+        return self._decide(position, track, at, value, paused_us, level, scores, reading=True)
+
+    def ripe(self, track: np.ndarray, clock: np.ndarray, value: np.ndarray, city_us: int) -> list[Change]:
+        """Time has passed for these tracks; `clock` is what their sensors' clocks show."""
+        lane = self.lane
+        zero = np.zeros(len(track), np.int64)
+        level, slot = self.episodes.level[track], self.episodes.slot[track]
+        batch = Batch(lane.kind[track], clock, value, zero, level, slot)
+        if lane.detector.ripen is None:
+            return []
+        scores = lane.detector.ripen(lane.table, _take(self.state, track), batch)
+        position = np.full(len(track), -1)
+        return self._decide(
+            position, track, clock, value, zero, level, scores, reading=False, shown_at=city_us
+        )
+
+    def judge(self, track: np.ndarray, since: np.ndarray, value: np.ndarray, city_us: int) -> list[Change]:
+        """Of a tick, for detectors that look at gaps or gateways: `value` now, `since` the last reading."""
+        lane = self.lane
+        zero = np.zeros(len(track), np.int64)
+        level, slot = self.episodes.level[track], self.episodes.slot[track]
+        batch = Batch(lane.kind[track], since, value, zero, level, slot)
+        _, scores = lane.detector.step(lane.table, _take(self.state, track), batch)
+        at = np.full(len(track), city_us)
+        position = np.full(len(track), -1)
+        return self._decide(position, track, at, value, zero, level, scores, reading=True)
+
+    def _decide(
+        self,
+        position: np.ndarray,
+        track: np.ndarray,
+        at: np.ndarray,
+        value: np.ndarray,
+        paused_us: np.ndarray,
+        level: np.ndarray,
+        scores: Scores,
+        *,
+        reading: bool,
+        shown_at: int | None = None,
+    ) -> list[Change]:
+        self.running[track] = scores.running
+        self.waiting[track] = scores.pending
+        of = np.flatnonzero((level > 0) | (scores.meets > 0))
+        if not len(of):
+            return []
+        track, before = track[of], level[of]
+        episodes, change, waits = episode.step(
+            self.lane.falls,
+            self.lane.kind[track],
+            _take(self.episodes, track),
+            Scores(*(a[of] for a in scores)),
+            at[of],
+            paused_us[of],
+            reading=reading,
+        )
+        _put(self.episodes, track, episodes)
+        self.running[track] |= episodes.level > 0
+        self.waiting[track] |= waits
+        return [
+            Change(
+                position=int(position[of[i]]),
+                track=int(track[i]),
+                change=episode.CHANGES[change[i]],
+                at=int(at[of[i]]) if shown_at is None else shown_at,
+                level=int(episodes.level[i] or before[i]),
+                worst=int(episodes.worst[i]),
+                seq=int(episodes.seq[i]),
+                since=int(episodes.since[i]),
+                slot=int(scores.slot[of[i]]),
+                score=float(scores.score[of[i]]),
+                value=float(value[of[i]]),
+            )
+            for i in np.flatnonzero(change)
+        ]
+
+
+def _take(arrays: Arrays, at: np.ndarray) -> Arrays:
+    return type(arrays)(*(array[at] for array in arrays))
+
+
+def _put(arrays: Arrays, at: np.ndarray, new: Arrays) -> None:
+    for array, fresh in zip(arrays, new, strict=True):
+        array[at] = fresh

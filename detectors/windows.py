@@ -1,0 +1,90 @@
+"""What a value did over the last T: sum, mean, maximum, minimum, change, fall, for many sensors at once.
+
+A window is a ring of 13 buckets of T/12 (the current one and 12 full ones), so its memory does not grow
+with the reporting rate. Buckets are open on the left, (k T/12, (k+1) T/12]: twelve aligned ones are
+exactly the readings since T. Of the oldest bucket, partly outside, a sum takes the share inside, an
+extreme takes it whole, and a change uses its first reading only if that is inside.
+A window with too few reports in T has no value (NaN): it is "too sparse", not normal.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+RING = 13
+FUNCTIONS = ("sum", "mean", "max", "min", "roc", "drop")
+SUM, MEAN, MAX, MIN, ROC, DROP = range(6)
+_NEVER = np.iinfo(np.int64).min
+_FAR = np.iinfo(np.int64).max
+
+
+class Spec(NamedTuple):
+    """What is computed, one element a window."""
+
+    function: np.ndarray  # i8, index into FUNCTIONS
+    span_us: np.ndarray  # i8, a multiple of 12
+    need: np.ndarray  # i8, reports in T below which there is no value
+
+
+class Ring(NamedTuple):
+    """What is remembered. Per bucket a sum, an extreme, or (roc) the first value; and how many readings,
+    or (roc) the time of the first."""
+
+    head: np.ndarray  # i8 [n], number of the newest bucket
+    amount: np.ndarray  # f8 [n, RING]
+    filled: np.ndarray  # i8 [n, RING]
+    last: np.ndarray  # f8 [n], the newest result
+
+
+def fresh(n: int) -> Ring:
+    return Ring(np.full(n, _NEVER), np.zeros((n, RING)), np.zeros((n, RING), np.int64), np.full(n, np.nan))
+
+
+@np.errstate(all="ignore")
+def step(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Ring, np.ndarray]:
+    """Add a reading to each window; what the windows then show. `at` is newer than all before."""
+    width = spec.span_us // (RING - 1)
+    head = (at - 1) // width
+    # The number of the bucket that each place of the ring stands for, seen from the new head.
+    places = np.arange(RING)
+    number = head[:, None] - (head[:, None] - places) % RING
+    kept = number <= ring.head[:, None]
+    amount = np.where(kept, ring.amount, 0.0)
+    count = np.where(kept, ring.filled, 0)
+    rows = np.arange(len(at))
+    here = head % RING
+    held, had = amount[rows, here], count[rows, here]
+    function = spec.function
+    is_roc = function == ROC
+    first = had == 0
+    total = (function == SUM) | (function == MEAN)
+    highest = (function == MAX) | (function == DROP)
+    new = np.where(total, held + value, np.where(highest, np.fmax(held, value), np.fmin(held, value)))
+    amount[rows, here] = np.where(first, value, np.where(is_roc, held, new))
+    count[rows, here] = np.where(is_roc, np.where(first, at, had), had + 1)
+    filled = count != 0
+    result = np.full(len(at), np.nan)
+
+    if is_roc.any():
+        start = (at - spec.span_us)[:, None]
+        inside = filled & (count >= start) & is_roc[:, None]
+        oldest = np.where(inside, count, _FAR)
+        where = oldest.argmin(axis=1)
+        known = is_roc & (oldest[rows, where] < at)
+        result = np.where(known, value - amount[rows, where], result)
+    if not is_roc.all():
+        # The share of the oldest bucket that lies inside T.
+        outside = (at - spec.span_us) - (head - (RING - 1)) * width
+        share = 1.0 - outside / width
+        weight = np.where(number == (head - (RING - 1))[:, None], share[:, None], 1.0)
+        reports = np.where(filled, count, 0).sum(axis=1)
+        sums = (amount * weight).sum(axis=1)
+        weights = (np.where(filled, count, 0) * weight).sum(axis=1)
+        means = sums / weights
+        tops = np.where(filled, amount, -np.inf).max(axis=1)
+        lows = np.where(filled, amount, np.inf).min(axis=1)
+        shown = np.choose(function, (sums, means, tops, lows, result, tops - value))
+        result = np.where(is_roc | (reports >= spec.need), shown, result)
+    return Ring(head, amount, count, result), result
