@@ -25,6 +25,7 @@ ZONE_COLUMNS = ("zone", "district", "name_zh", "name_en", "lon", "lat")
 GATEWAY_COLUMNS = ("gateway", "zone", "interval_s", "silent_after_s")
 PARAM = "param."
 MAX_NUMBER = 2**31 - 1
+ZIP = b"PK\x03\x04"
 
 
 class Problem(NamedTuple):
@@ -227,7 +228,7 @@ def _read(
 ) -> tuple[list[_T], list[Problem]]:
     text = _text(data)
     if text is None:
-        what = "an .xlsx workbook" if data.startswith(b"PK\x03\x04") else "bytes of neither"
+        what = "an .xlsx workbook" if data.startswith(ZIP) else "bytes of neither"
         return [], [Problem(file, 0, "", "CSV in UTF-8 or GB18030", what)]
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     problems: list[Problem] = []
@@ -252,7 +253,7 @@ def _read(
 
 
 def _text(data: bytes) -> str | None:
-    if b"\0" in data:  # never in a text; GB18030 would let it pass
+    if b"\0" in data or data.startswith(ZIP):  # never in a text, though GB18030 would let them pass
         return None
     for encoding in ("utf-8-sig", "gb18030"):
         try:

@@ -1,0 +1,126 @@
+"""Registry files: what people have is read, what is wrong is said with its row and column."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cityvigil import sensor_files
+from cityvigil.sensor_files import GatewayRow, Problem, SensorRow
+from schemas.registry import Gateway, Registry, Sensor, Zone
+
+METHANE = "gas_manhole_methane"
+GOOD = f"""\
+gateway,point,category,zone,asset,lon,lat,param.design
+gw-1,ch4-1,{METHANE},shinan-01,井盖一,120.3,36.05,1.5
+"""
+
+
+def problems_of(text: str) -> list[tuple[int, str]]:
+    _, problems = sensor_files.read_sensors(text.encode(), "s.csv")
+    return [(problem.row, problem.column) for problem in problems]
+
+
+def test_a_file_is_read_in_each_encoding_that_spreadsheets_save() -> None:
+    expected = [
+        SensorRow(
+            2, "gw-1", "ch4-1", 0, METHANE, None, "shinan-01", "井盖一", 120.3, 36.05, "", {"design": 1.5}
+        )
+    ]
+    for data in (GOOD.encode(), b"\xef\xbb\xbf" + GOOD.encode(), GOOD.encode("gb18030")):
+        assert sensor_files.read_sensors(data, "s.csv") == (expected, [])
+    assert sensor_files.read_sensors(GOOD.replace("\n", "\r\n").encode(), "s.csv") == (expected, [])
+
+
+def test_a_workbook_and_bytes_of_no_text_are_named_for_what_they_are() -> None:
+    for data, what in (
+        (b"PK\x03\x04 workbook", "an .xlsx workbook"),
+        (b"\xff\xff\xff\x00", "bytes of neither"),
+    ):
+        rows, problems = sensor_files.read_sensors(data, "s.csv")
+        assert rows == []
+        assert [str(problem) for problem in problems] == [
+            f"s.csv: expected CSV in UTF-8 or GB18030, got {what}"
+        ]
+
+
+def test_every_wrong_cell_is_said_with_row_column_expectation_and_what_came() -> None:
+    text = (
+        "gateway,point,sensor,category,unit,zone,lon,lat,state,param.design\n"
+        f"GW 1,a,0,{METHANE},Pa,shinan-01,120,36,in-service,\n"
+        "gw-1,,x,methane,,Shinan,200,36,broken,much\n"
+        "gw-1,b,1,,,,120,,,nan\n"
+    )
+    rows, problems = sensor_files.read_sensors(text.encode(), "s.csv")
+    assert {(problem.row, problem.column) for problem in problems} == {
+        (2, "gateway"), (2, "sensor"), (2, "unit"),
+        (3, "point"), (3, "sensor"), (3, "category"), (3, "zone"), (3, "lon"), (3, "state"),
+        (3, "param.design"), (4, "lat"), (4, "param.design"),
+    }  # fmt: skip
+    assert len(rows) == 3
+    assert Problem("s.csv", 2, "unit", "%{vol} (the catalogue's), or nothing", "'Pa'") in problems
+
+
+def test_a_row_of_another_length_is_named_and_the_rest_still_read() -> None:
+    text = "gateway,point,zone\ngw-1,a\n\ngw-1,b,shinan-01\ngw-1,c,shinan-01,\n"
+    rows, problems = sensor_files.read_sensors(text.encode(), "s.csv")
+    assert [row.point for row in rows] == ["b"]
+    assert [(problem.row, problem.got) for problem in problems] == [(2, "2"), (5, "4")]
+
+
+def test_a_header_must_have_the_needed_columns_and_only_known_ones_once() -> None:
+    assert problems_of("gateway,zone\ngw-1,a\n") == [(1, "point")]
+    assert problems_of("gateway,point,catgory\n") == [(1, "catgory")]
+    assert problems_of("gateway,point,zone,zone\n") == [(1, "zone")]
+    assert problems_of("gateway,point,param.Design\n") == [(1, "param.Design")]
+    assert problems_of("") == [(1, "gateway"), (1, "point")]
+
+
+def test_an_open_quote_is_a_problem_and_no_exception() -> None:
+    assert problems_of('gateway,point\ngw-1,"a\n')[0][0] == 2
+
+
+def test_zones_and_gateways_have_files_of_their_own() -> None:
+    zones, wrong = sensor_files.read_zones(
+        "zone,district,name_zh\nshinan-01,shinan,八大峡\n".encode(), "z.csv"
+    )
+    assert wrong == []
+    assert (zones[0].name_zh, zones[0].name_en, zones[0].lon) == ("八大峡", "shinan-01", None)
+    gateways, wrong = sensor_files.read_gateways(b"gateway,zone,interval_s\ngw-1,shinan-01,300\n", "g.csv")
+    assert (gateways, wrong) == ([GatewayRow(2, "gw-1", "shinan-01", 300.0)], [])
+    _, wrong = sensor_files.read_gateways(b"gateway,zone,interval_s\ngw-1,shinan-01,0\n", "g.csv")
+    assert [(problem.row, problem.column) for problem in wrong] == [(2, "interval_s")]
+
+
+def test_gateways_that_only_a_sensor_names_are_taken_from_its_row() -> None:
+    registry = Registry()
+    registry.apply(Gateway("gw-known", "shinan-01", 300.0))
+    sensors = [SensorRow(row, gateway, "p", zone="shinan-01") for row, gateway in
+               enumerate(["gw-new", "gw-new", "gw-known", "gw-given"], 2)]  # fmt: skip
+    given = [GatewayRow(2, "gw-given", "shinan-01", 10.0)]
+    found = sensor_files.gateways_of(sensors, given, registry)
+    assert [(row.gateway, row.interval_s) for row in found] == [("gw-given", 10.0), ("gw-new", 60.0)]
+
+
+def test_what_is_written_is_read_back_the_same() -> None:
+    registry = Registry()
+    first = Sensor(
+        7, "gw-1", "温度, 一", METHANE, "%{vol}", "shinan-01", '井"盖', 120.25, 36.0, params={"design": 1.5}
+    )
+    for entry in (
+        Zone("shinan-01", "shinan", "八大峡", "Badaxia", 1, 120.3, 36.05),
+        Gateway("gw-1", "shinan-01", 300.0),
+        first,
+        replace(first, sensor=(1 << 30) + 1, point="b", category=None, unit=None, state="waiting", params={}),
+    ):
+        registry.apply(entry)
+    rows, wrong = sensor_files.read_sensors(sensor_files.write_sensors(registry).encode(), "s.csv")
+    assert wrong == []
+    for row in rows:
+        known = registry.sensors[row.gateway, row.point]
+        for column in (*sensor_files.COLUMNS, "params"):
+            assert getattr(row, column) == getattr(known, column)
+    assert len(rows) == 2
+    zones, wrong = sensor_files.read_zones(sensor_files.write_zones(registry).encode(), "z.csv")
+    assert (wrong, zones[0].name_zh, zones[0].lon) == ([], "八大峡", 120.3)
+    gateways, wrong = sensor_files.read_gateways(sensor_files.write_gateways(registry).encode(), "g.csv")
+    assert (wrong, gateways) == ([], [GatewayRow(2, "gw-1", "shinan-01", 300.0)])
