@@ -28,7 +28,7 @@ _shown: set[str] = set()
 
 
 def of_frame(
-    rejected: Rejected, source: str, received_us: int, topic: str, correlation: str | None
+    rejected: Rejected, source: str, received_us: int, topic: str | None, correlation: str | None
 ) -> list[Reject]:
     return [
         Reject(

@@ -1,10 +1,10 @@
 """A gateway's readings to records of the registry's sensors: numbers for names, values in registered units.
 
 `Points` is one gateway's table, kept between frames: a frame of 500 is two dictionary passes. A unit that
-does not convert refuses that record (`unit`). A point that nobody registered is entered as a waiting sensor in
-the unit it came with; whoever resolves must put the new entries on the `sensors` topic before the readings. A
-waiting point has no registered unit to hold it to: what does not convert to its first unit is kept as it came,
-suspect.
+does not convert refuses that record (`unit`). A point that nobody registered is entered as a waiting sensor
+in the unit it came with; whoever resolves must put the new entries on the `sensors` topic before the
+readings. A waiting point has no registered unit to hold it to: what does not convert to its first unit is
+kept as it came, suspect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.decoded import Decoded, Refused
-from ingest.units import SAME, conversion, ucum
+from ingest.units import SAME, Conversion, conversion, ucum
 from schemas.reading import RECORD, Flag, Quality, Reason
 from schemas.registry import Registry, Sensor
 
@@ -31,8 +31,7 @@ _UNIT_SHOWN = re.compile(r"[ -~]{1,40}")
 
 class _Route(NamedTuple):
     sensor: int
-    factor: float
-    offset: float
+    line: Conversion
     doubtful: bool
 
 
@@ -105,10 +104,9 @@ def _convert(
     refused: list[Refused],
 ) -> tuple[np.ndarray, list[Refused]]:
     numbers = records["flags"] == Flag.number
-    factor = np.array([route.factor for route in routes])
-    offset = np.array([route.offset for route in routes])
+    factor, divisor, offset = np.array([route.line for route in routes]).T
     with np.errstate(over="ignore"):
-        value = np.where(numbers, records["value"] * factor + offset, records["value"])
+        value = np.where(numbers, records["value"] * factor / divisor + offset, records["value"])
     records["value"] = value
     doubtful = np.array([route.doubtful for route in routes], bool) & numbers
     records["quality"][doubtful & (records["quality"] == Quality.good)] = Quality.suspect
@@ -153,7 +151,7 @@ def _route(
         if sensor.category is not None:
             return Reason.unit, f"expected a unit that converts to {sensor.unit}, got {unit!r}"
         found = SAME
-    route = _Route(sensor.sensor, found.factor, found.offset, doubtful)
+    route = _Route(sensor.sensor, found, doubtful)
     if is_number or not unit:
         if len(points.routes) >= ROUTES_KEPT:  # as many spellings of units as anybody cares to invent
             points.routes.clear()

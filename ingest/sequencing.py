@@ -1,10 +1,10 @@
 """One gateway's frames in sequence: what goes on, what waits, what was there before, what is lost.
 
-Pure. Frames go on in the order of their sequence. Behind a gap they are held, bounded, and the gateway is asked
-to resend; after `HOLD_US` the missing ones are given up if the gateway is there (it then does not have them), and
-the held ones are let go unanswered if it is not (it will resend them in order, and may have the missing ones).
-A frame that comes after it was given up, and new content under a sequence far below the mark (the gateway lost
-its counter), go on without their sequence: downstream knows that sequence as seen and would drop them.
+Pure. Frames go on in the order of their sequence. Behind a gap they are held, bounded, and the gateway is
+asked to resend; after `HOLD_US` the missing ones are given up if the gateway is there (it then does not have
+them), and the held ones are let go unanswered if it is not (it will resend them in order, and may have the
+missing ones). A frame that comes after it was given up, and new content under a sequence far below the mark
+(the gateway lost its counter), go on without their sequence: downstream would take it for seen and drop them.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ class Stream(Generic[T]):
     digests: array[int] = field(default_factory=lambda: array("q", bytes(8 * REMEMBERED)))
 
     def arrive(
-        self, sequence: int, item: T, size: int, digest: int, now_us: int
+        self, sequence: int, item: T, size: int, digest: int, now_us: int, room: bool = True
     ) -> list[Forward[T]] | Duplicate | Wait:
-        """`digest` stands for the content; 0 means unknown."""
+        """`digest` stands for the content, 0 means unknown; `room` is whether more may be held."""
         mark, seen = observe(self.mark, sequence)
         if seen is Seen.duplicate:
             return self._again(sequence, item, digest)
         if seen is Seen.ahead:
-            return self._hold(sequence, _Held(item, size, now_us, digest))
+            return self._hold(sequence, _Held(item, size, now_us, digest), room)
         self.mark = mark
         self._remember(sequence, digest)
         return [Forward(sequence, item), *self._released()]
@@ -129,9 +129,9 @@ class Stream(Generic[T]):
             return [Forward(sequence, item, sequenced=False)]
         return Duplicate()
 
-    def _hold(self, sequence: int, frame: _Held[T]) -> Wait:
+    def _hold(self, sequence: int, frame: _Held[T], room: bool) -> Wait:
         assert self.mark is not None, "the first frame of a stream is never ahead"
-        room = len(self.held) < HELD_FRAMES and self.held_bytes + frame.size <= HELD_BYTES
+        room &= len(self.held) < HELD_FRAMES and self.held_bytes + frame.size <= HELD_BYTES
         kept = room and sequence not in self.held
         if kept:
             self.held[sequence] = frame

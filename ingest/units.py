@@ -1,4 +1,4 @@
-"""Units of measure: a gateway's unit to the sensor's registered UCUM unit, as a factor and an offset.
+"""Units of measure: a gateway's unit to the sensor's registered UCUM unit, as a straight line.
 
 SenML's names (RFC 8428, RFC 8798) that UCUM writes otherwise stand in a table; everything else is taken for
 UCUM. Each pair is worked out once. Logarithmic units (dB, dB[SPL], pH) convert only to themselves.
@@ -65,13 +65,15 @@ _LONGEST = 40
 
 
 class Conversion(NamedTuple):
-    """registered value = given value x factor + offset"""
+    """registered value = given value x factor / divisor + offset. Two numbers, because 350 kPa are to be
+    0.35 MPa and not 0.35000000000000003: a thousandth is not a float64, a thousand is."""
 
-    factor: float
-    offset: float
+    factor: float = 1.0
+    divisor: float = 1.0
+    offset: float = 0.0
 
 
-SAME = Conversion(1.0, 0.0)
+SAME = Conversion()
 
 
 def ucum(unit: str) -> str:
@@ -83,8 +85,8 @@ def ucum(unit: str) -> str:
 def conversion(given: str | None, registered: str | None) -> Conversion | None:
     """None if `given` does not convert. An absent unit is the registered one.
 
-    >>> conversion("kPa", "MPa"), conversion("%RH", "%{RH}"), conversion("Cel", "m")
-    (Conversion(factor=0.001, offset=0.0), Conversion(factor=1.0, offset=0.0), None)
+    >>> conversion("kPa", "MPa"), conversion("%RH", "%{RH}") == SAME, conversion("Cel", "m")
+    (Conversion(factor=1.0, divisor=1000.0, offset=0.0), True, None)
     """
     if not given or not registered:
         return SAME
@@ -135,7 +137,10 @@ def _line(convert: Callable[[float], float]) -> Conversion | None:
         return None
     if not math.isclose(convert(1_000.0), offset + 1_000.0 * factor, rel_tol=1e-9, abs_tol=1e-9):
         return None
-    return Conversion(factor, _shortened(offset))
+    inverse = _shortened(1.0 / factor)
+    if inverse.is_integer():
+        return Conversion(1.0, inverse, _shortened(offset))
+    return Conversion(factor, 1.0, _shortened(offset))
 
 
 def _shortened(number: float) -> float:

@@ -238,6 +238,8 @@ def _careful(data: bytes, records: list[_Record] | None, received_us: int) -> De
             name = record.n if isinstance(record, _Record) else None
             point = (base.bn or "") + name if name is not None else None
             refused.append(Refused(index, found.reason, f"record {index}: {found.detail}", point))
+    if not rows and not refused:
+        return Rejected(Reason.syntax, data, "expected a record with a value, got base fields only")
     return _columns(rows, refused, len(pieces), received_us)
 
 
