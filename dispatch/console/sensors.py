@@ -100,7 +100,8 @@ ENDPOINTS = [
     Endpoint("GET", "/sensors/{sensor:int}", _get_sensor, "One sensor", answers=SensorItem, refusals=(404,)),
     Endpoint(
         "GET", "/sensors/{sensor:int}/readings", _list_readings,
-        "Readings of a window, oldest first, thinned to `limit` so that a chart keeps its shape", answers=ReadingPage,
+        "Readings of a window, oldest first, thinned to `limit` so that a chart keeps its shape",
+        answers=ReadingPage,
         query=(
             Query("from", "event time, inclusive; default an hour before `to`", _TIME),
             Query("to", "event time, exclusive; default the city's now", _TIME),
