@@ -110,13 +110,6 @@ class Versions:
             self._registry = (offset, registry_of(self._sensors.before(offset)))
         return self._registry[1]
 
-    async def all_rules(self) -> tuple[dict[str, Rule], list[tuple[str, rule.Entry | None]]]:
-        """Every rule as it stands now by name, drafts included, and the whole topic in order."""
-        end = await self._end(self._rules)
-        await self._read(self._rules, end)
-        entries = self._rules.before(end)
-        return live_set(entries), entries
-
     async def _end(self, topic: _Topic[E]) -> int:
         assert self._consumer is not None, "use as an async context manager"
         ends = await self._consumer.end_offsets([topic.partition])

@@ -1,0 +1,161 @@
+"""`cityvigil rules check|list|publish|promote|rollback`: rules as files, and as the live set.
+
+The work is done in `cityvigil/rule_files.py` and `cityvigil/rule_set.py`; here are only the words and exit
+codes. `test`, `backtest` and `diff` need a history to run over, which this version does not read yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import getpass
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+
+from cityvigil import rule_files, rule_set, stack
+from cityvigil.errors import CannotRun
+from cityvigil.rule_set import RuleSet
+from cityvigil.verbs.options import add_data_option, add_json_option, write_json
+from schemas.rule import Rule
+
+T = TypeVar("T")
+
+LATER = ("test", "backtest", "diff")
+MODES = ("live", "shadow", "draft")
+Choose = Callable[[RuleSet], Sequence[Rule]]
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("rules", help="rules as files and as live versions")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    check = actions.add_parser("check", help="read rule files; exits with 1 if one is wrong")
+    check.set_defaults(run=_check)
+    publish = actions.add_parser("publish", help="make the rules of these files part of the live set")
+    publish.set_defaults(run=_publish)
+    for action in (check, publish):
+        action.add_argument("path", nargs="+", metavar="PATH", help="a YAML file, or a folder of them")
+
+    show = actions.add_parser("list", help="the live set")
+    show.set_defaults(run=_list)
+
+    promote = actions.add_parser("promote", help="put a rule live, in shadow, or off (draft)")
+    promote.add_argument("--mode", choices=MODES, default="live", help="default live")
+    promote.set_defaults(run=_promote)
+    rollback = actions.add_parser("rollback", help="publish what a rule was before")
+    rollback.set_defaults(run=_rollback)
+    for action in (promote, rollback):
+        action.add_argument("name", metavar="NAME", help="the rule")
+
+    for action in (publish, promote, rollback):
+        action.add_argument(
+            "--by", default=getpass.getuser(), metavar="NAME", help="who does it (default: you)"
+        )
+    for action in (check, show):
+        add_json_option(action)
+    for action in (show, publish, promote, rollback):
+        add_data_option(action)
+
+    for name in LATER:
+        later = actions.add_parser(name, help="not in this version")
+        later.add_argument("path", nargs="*", metavar="PATH")
+        later.set_defaults(run=_later)
+
+
+def _later(args: argparse.Namespace) -> int:
+    raise CannotRun(f"{args.action} is not in this version; check, list, publish, promote and rollback are")
+
+
+def _check(args: argparse.Namespace) -> int:
+    rules, problems = rule_files.read(rule_files.find(args.path))
+    write_json(args.json, {"rules": [_row(rule) for _, rule in rules], "problems": problems})
+    if args.json != "-":
+        for path, rule in rules:
+            print(f"{path}: {rule.name} {rule.version}")
+    return _say(problems)
+
+
+def _list(args: argparse.Namespace) -> int:
+    known = _talking(stack.load(args.data).kafka, rule_set.read)
+    found = [rule for _, rule in sorted(known.rules.items())]
+    rows = [{**_row(rule), "by": known.by[rule.name]} for rule in found]
+    write_json(args.json, {"version": known.version, "rules": rows})
+    if args.json != "-":
+        for rule in found:
+            levels = " ".join(f"{level}:{cell}" for level, cell in sorted(rule.levels.items()))
+            print(f"{rule.name:<40} {rule.version} {rule.mode:<7} {rule.detector:<11} {levels}")
+        print(f"{len(found)} rules, version {known.version} of the set")
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    rules, problems = rule_files.read(rule_files.find(args.path))
+    if problems:
+        return _say([*problems, "nothing was published"])
+    return _change(args, lambda _: [rule for _, rule in rules])
+
+
+def _promote(args: argparse.Namespace) -> int:
+    return _change(args, lambda known: [rule_set.in_mode(known.named(args.name), args.mode)])
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    return _change(args, lambda known: [known.before(args.name)])
+
+
+def _change(args: argparse.Namespace, choose: Choose) -> int:
+    async def work(kafka: str) -> tuple[list[Rule], int]:
+        known = await rule_set.read(kafka)
+        return await rule_set.publish(kafka, known, choose(known), args.by)
+
+    kafka = stack.load(args.data).kafka
+    with _one_at_a_time(args.data):
+        changed, version = _talking(kafka, work)
+    for rule in changed:
+        print(f"{rule.name} {rule.version} {rule.mode}")
+    if changed:
+        print(f"the set is version {version}")
+    else:
+        print(f"nothing changed: the set stays at version {version}")
+    return 0
+
+
+def _row(rule: Rule) -> dict[str, object]:
+    levels = {str(level): cell for level, cell in rule.levels.items()}
+    return {
+        "name": rule.name,
+        "version": rule.version,
+        "mode": rule.mode,
+        "detector": rule.detector,
+        "levels": levels,
+    }
+
+
+def _say(problems: Sequence[str]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _talking(kafka: str, work: Callable[[str], Awaitable[T]]) -> T:
+    async def run() -> T:
+        return await work(kafka)
+
+    try:
+        return asyncio.run(run())
+    except KafkaError as error:
+        raise CannotRun(f"Kafka at {kafka}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _one_at_a_time(data: Path) -> Iterator[None]:
+    """Two changes at once could give the same version to different sets."""
+    with (data / "rules.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
