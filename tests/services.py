@@ -7,7 +7,8 @@ without fsync here; everything else is as in `cityvigil stack up`.
 
 from __future__ import annotations
 
-import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from cityvigil import gateways, postgres
 from cityvigil import stack as local
 from cityvigil.stack import Stack
+from tests.guardian import remove
+
+ROOT = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -110,18 +114,16 @@ async def create_topics(bootstrap: str, partitions: Mapping[str, int]) -> None:
         await admin.close()
 
 
-class a_data_folder:
-    """A new data folder whose stack is stopped and whose files are gone at the end."""
-
-    def __enter__(self) -> Path:
-        self._folder = Path(tempfile.mkdtemp(prefix="cityvigil-test-"))
-        # mkdtemp closes it to others, and PostgreSQL started by root has to pass.
-        self._folder.chmod(0o711)
-        return self._folder / "data"
-
-    def __exit__(self, *_: object) -> None:
-        data = self._folder / "data"
-        if (data / "stack.json").exists():
-            local.down(data)
-            postgres.remove(data / postgres.NAME)
-        shutil.rmtree(self._folder)
+@contextmanager
+def a_data_folder() -> Iterator[Path]:
+    """A new data folder whose stack is stopped and whose files are gone at the end, whatever the end is."""
+    folder = Path(tempfile.mkdtemp(prefix="cityvigil-test-"))
+    # mkdtemp closes it to others, and PostgreSQL started by root has to pass.
+    folder.chmod(0o711)
+    watch = [sys.executable, "-m", "tests.guardian", str(folder)]
+    # Its own session: Ctrl-C is for pytest, which then has its own chance to clean up.
+    with subprocess.Popen(watch, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True):
+        try:
+            yield folder / "data"
+        finally:
+            remove(folder)

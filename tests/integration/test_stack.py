@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -230,6 +232,24 @@ def test_a_folder_that_others_can_not_pass_holds_a_database_all_the_same(tmp_pat
     finally:
         postgres.remove(home)
     assert not home.exists()
+
+
+def test_a_test_session_that_is_killed_leaves_no_stack_behind() -> None:
+    words = """if True:
+        from tests.services import a_data_folder
+        with a_data_folder() as data:
+            print(data, flush=True)
+            input()
+    """
+    session = subprocess.Popen(
+        [sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with session:
+        assert session.stdout is not None
+        folder = Path(session.stdout.readline().strip()).parent
+        assert folder.is_dir()
+        session.kill()
+    assert process.wait(lambda: not folder.exists(), 20)
 
 
 def test_what_ends_as_it_starts_is_reported_with_its_last_words(tmp_path: Path) -> None:
