@@ -24,7 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from schemas.topics import ack_topic, senml_topic
-from simulators.outbox import Outbox
+from simulators.outbox import WINDOW, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Gateway:
         self._line_up.set()
         self._lost: asyncio.Future[str] | None = None
         self._emptied = asyncio.Event()
+        self._taken = asyncio.Event()
 
     def submit(self, payload: bytes, readings: int) -> int:
         """Takes a frame for sending; its sequence."""
@@ -109,6 +110,12 @@ class Gateway:
         """Returns when everything submitted is answered."""
         while len(self.outbox):
             await self._emptied.wait()
+
+    async def room(self) -> None:
+        """Returns when fewer frames wait than may be on the wire: a pace that answers allow."""
+        while len(self.outbox) >= WINDOW:
+            self._taken.clear()
+            await self._taken.wait()
 
     def cut(self) -> None:
         """Cuts the line, without a good-bye, until `mend`."""
@@ -286,6 +293,7 @@ class Gateway:
         if answer.status == "rejected":
             where = f"{self.gateway}/{self.epoch}/{sequence}"
             log.warning("frame rejected: %s", answer.reason, extra={"correlation": where})
+        self._taken.set()
         if not len(self.outbox):
             self._emptied.set()
 

@@ -29,6 +29,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
     n: str | None = None
     u: str | None = None
     v: float | None = None
+    t: float | None = None
     vb: bool | None = None
     vs: str | None = None
 
@@ -62,6 +63,16 @@ def encode(time_us: int, readings: Iterable[tuple[Point, float | str]]) -> bytes
                 record.bu = unit = at.unit
         records.append(record)
     records[0].bt = time_us / 1e6
+    return _encoder.encode(records)
+
+
+def encode_history(readings: Sequence[tuple[int, str, float]]) -> bytes:
+    """A frame of (time, point, number) of many moments: each is told from the first."""
+    first_us = readings[0][0]
+    records = [
+        _Record(n=name, v=value, t=(time_us - first_us) / 1e6 or None) for time_us, name, value in readings
+    ]
+    records[0].bt = first_us / 1e6
     return _encoder.encode(records)
 
 

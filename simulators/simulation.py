@@ -2,8 +2,8 @@
 
 A gateway's turn comes once a minute of city time, at a phase of its own, so load is even. Sensors that
 evaluate themselves (`edge` in the catalogue) report at once when they cross a limit or, where their row
-says so, move by 2 %, and every minute while abnormal. A gateway's first turn reports every point.
-Instrument noise and rounding are the catalogue's; noise is drawn from (seed, moment), so the same seed,
+says so, move by 2 %, and every minute while abnormal and for ten more. A gateway's first turn reports
+every point. Instrument noise and rounding are the catalogue's; noise is drawn from (seed, moment), so the same seed,
 start and step give the same readings.
 """
 
@@ -24,6 +24,7 @@ from simulators.weather import Air
 
 UTC_OFFSET_S = 8 * 3600
 QUICK_CHANGE = 0.02
+LINGER_US = 10 * 60 * S_US
 
 
 class Report(NamedTuple):
@@ -51,6 +52,7 @@ class Simulation:
         self._told = np.full(len(city.sensors), np.nan)
         self._said = np.full(len(city.sensors), np.nan)
         self._was_abnormal = np.zeros(len(city.sensors), dtype=bool)
+        self._fast_until = np.zeros(len(city.sensors), dtype=np.int64)
         self._instruments(city)
         phase = rng.permutation(len(city.gateways)) % self._slots
         self._phase = phase[city.gateway_of]
@@ -103,7 +105,8 @@ class Simulation:
         abnormal = self._edge & ((truth >= self._high) | (truth <= self._low))
         crossed = known & (abnormal != self._was_abnormal)
         self._was_abnormal = np.where(known, abnormal, self._was_abnormal)
-        fast = turn & abnormal & ~self._state
+        self._fast_until = np.where(abnormal, self.now_us + LINGER_US, self._fast_until)
+        fast = turn & ~self._state & (self.now_us <= self._fast_until)
         moved = self._quick & known & (np.abs(truth - self._told) >= QUICK_CHANGE * np.abs(self._told))
         due: NDArray[np.bool_] = (turn & ~known) | regular | crossed | fast | moved
         return due
