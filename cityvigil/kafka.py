@@ -93,7 +93,9 @@ def prepare(home: Path, port: int, controller_port: int) -> None:
     process.write_atomically(home / "log4j2.properties", LOGGING)
     if (home / "log" / "meta.properties").exists():
         return
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    name = uuid.uuid4().bytes
+    # Without the first bit it begins with a letter: one that begins with "-" would be taken for an option.
+    cluster = base64.urlsafe_b64encode(bytes([name[0] & 0x7F, *name[1:]])).decode().rstrip("=")
     quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     words = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config)]
     done = subprocess.run(
