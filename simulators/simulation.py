@@ -3,8 +3,8 @@
 A gateway's turn comes once a minute of city time, at a phase of its own, so load is even. Sensors that
 evaluate themselves (`edge` in the catalogue) report at once when they cross a limit or, where their row
 says so, move by 2 %, and every minute while abnormal and for ten more. A gateway's first turn reports
-every point. Instrument noise and rounding are the catalogue's; noise is drawn from (seed, moment), so the same seed,
-start and step give the same readings.
+every point. Instrument noise and rounding are the catalogue's; noise is drawn from (seed, moment), so the
+same seed, start and step give the same readings.
 """
 
 from __future__ import annotations
