@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -27,10 +28,12 @@ SHOWN_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    subject: str
-    value: float
-    agrees: bool
+class Neighbours:
+    """Other sensors of the same category and zone: how many are known, how many meet a level themselves."""
+
+    known: int = 0
+    agreeing: int = 0
+    shown: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,9 @@ class Seen:
     window_us: int = 0  # looked back from the reading; 0: since the beginning of the episode
 
 
-def evidence(program: Program, lane: Lane, change: Change, neighbours: list[Neighbour]) -> Evidence:
+def evidence(program: Program, lane: Lane, change: Change, neighbours: Neighbours) -> Evidence:
     rule, bound = lane.rule_of(change.track), lane.bound_of(change.track)
     seen = _SAW[lane.detector.name](program, lane, change)
-    agreeing = sum(neighbour.agrees for neighbour in neighbours)
     finding = Finding(
         change.change,
         change.level,
@@ -57,12 +59,11 @@ def evidence(program: Program, lane: Lane, change: Change, neighbours: list[Neig
         seen.what_en,
         change.since,
         change.at,
-        len(neighbours),
-        agreeing,
+        neighbours.known,
+        neighbours.agreeing,
     )
     zh, en = sentence(finding)
     start = change.at - seen.window_us if seen.window_us else change.since
-    shown = sorted(neighbours, key=lambda neighbour: not neighbour.agrees)[:SHOWN_NEIGHBOURS]
     return Evidence(
         text_zh=zh,
         text_en=en,
@@ -73,7 +74,7 @@ def evidence(program: Program, lane: Lane, change: Change, neighbours: list[Neig
         limit=seen.limit,
         condition=seen.condition,
         window={"from": _text(start), "to": _text(change.at)},
-        neighbours=[{"subject": n.subject, "value": _finite(n.value), "agrees": n.agrees} for n in shown],
+        neighbours=neighbours.shown,
         unguarded=list(bound.reasons),
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from detectors.evidence import Neighbour, evidence, withdrawn
+from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, withdrawn
 from detectors.intake import NEVER, Intake
 from detectors.program import Program
 from detectors.rounds import Rounds
@@ -201,20 +201,26 @@ class Partition:
 
     # Messages
 
-    def _neighbours(self, lane: int, change: Change, rounds: Rounds | None = None) -> list[Neighbour]:
+    def _neighbours(self, lane: int, change: Change, rounds: Rounds | None = None) -> Neighbours:
         tracks = self.tracks[lane]
         if not tracks.lane.detector.compares or change.change == "clear":
-            return []
+            return Neighbours()
         row = int(tracks.lane.row[change.track])
         peers = self.program.peers[self.program.sensors[row].category or "", self.program.zones[row]]
         peers = peers[peers != row]
         value, agrees = self.last_value[peers], tracks.agreeing(peers)
         if rounds is not None:
             value, agrees = rounds.back_to(change.position, lane, peers, value, agrees)
-        return [
-            Neighbour(self.program.sensors[int(peers[i])].key, float(value[i]), bool(agrees[i]))
-            for i in np.flatnonzero(np.isfinite(value))
-        ]
+        known = np.flatnonzero(np.isfinite(value))
+        shown = known[np.argsort(~agrees[known], kind="stable")][:SHOWN_NEIGHBOURS]
+        return Neighbours(
+            known=len(known),
+            agreeing=int(agrees[known].sum()),
+            shown=[
+                {"subject": self.program.sensors[int(peers[i])].key, "value": v, "agrees": a}
+                for i, v, a in zip(shown, value[shown].tolist(), agrees[shown].tolist(), strict=True)
+            ],
+        )
 
     def _subject(self, lane: int, track: int) -> tuple[str, str | None, str, str | None]:
         """subject, category, zone, asset"""
@@ -232,7 +238,7 @@ class Partition:
         change: Change,
         published_us: int,
         correlation: str | None,
-        neighbours: list[Neighbour],
+        neighbours: Neighbours,
     ) -> Alert:
         facts = self.program.lanes[lane]
         rule = facts.rule_of(change.track)

@@ -77,8 +77,9 @@ class Intake:
         self.scopes: dict[str, np.ndarray] = {}
 
     def take(self, frames: Sequence[Frame]) -> Run:
-        segments = np.concatenate([frame.segments for frame in frames])
-        records = np.concatenate([frame.records for frame in frames])
+        one = frames[0] if len(frames) == 1 else None
+        segments = one.segments if one else np.concatenate([frame.segments for frame in frames])
+        records = one.records if one else np.concatenate([frame.records for frame in frames])
         gateways = tuple(frame.gateway_of(i) for frame in frames for i in range(len(frame.segments)))
         counts = segments["count"].astype(np.int64)
         segment = np.repeat(np.arange(len(segments)), counts)

@@ -26,7 +26,7 @@ class Rounds:
         self._rows = ordered[starts]  # ascending, each once
         self._starts = np.append(starts, len(ordered))
         nth = np.arange(len(ordered)) - np.repeat(starts, np.diff(self._starts))
-        self._rounds = [self._by_row]
+        self._rounds = [self._by_row] if len(ordered) else []
         if len(starts) < len(ordered):
             sizes = np.bincount(nth)
             self._rounds = np.split(self._by_row[np.argsort(nth, kind="stable")], np.cumsum(sizes)[:-1])

@@ -34,7 +34,8 @@ def a_zone(zone: str = "shinan-01", **other: Any) -> Zone:
 
 
 def a_gateway(gateway: str = "gw-1", **other: Any) -> Gateway:
-    return Gateway(gateway=gateway, **({"zone": "shinan-01", "interval_s": 60.0} | other))
+    facts: dict[str, Any] = {"zone": "shinan-01", "interval_s": 60.0}
+    return Gateway(gateway=gateway, **(facts | other))
 
 
 def a_sensor(sensor: int = 1, category: str | None = "gas_manhole_methane", **other: Any) -> Sensor:
