@@ -4,7 +4,7 @@ Duplicated frames are dropped by the shared rule (schemas/sequence.py); historic
 qualities, values that are no number and clocks that run ahead are passed on as "heard" but not scored. A
 gateway's working time advances with the event times of its frames, at most one reporting interval a step, so
 that it measures reporting and not the calendar. Blind time is what holds must not count: from the last frame
-heard to the tick that finds the gateway back, and stretches in which nobody wrote ticks.
+heard to the first one after, and stretches in which nobody wrote ticks.
 """
 
 from __future__ import annotations
@@ -173,7 +173,8 @@ class Intake:
         self.blind_since[starts] = self.received[starts]
         self.blind_seen[starts] = self.received[starts]
         ends = scope & ~listed & self.blind & (self.received > self.blind_since)
-        lost = np.where(scope & (self.blind | starts), np.maximum(at - self.blind_seen, 0), 0)
+        until = np.where(ends, np.minimum(self.received, at), at)
+        lost = np.where(scope & (self.blind | starts), np.maximum(until - self.blind_seen, 0), 0)
         self.blind_total += np.where(outage & ~self.blind & ~starts, at - before, lost)
         self.blind_seen = np.where(
             scope & (self.blind | starts), np.maximum(at, self.blind_seen), self.blind_seen
