@@ -3,8 +3,8 @@
 What Faust 0.15.3 has no setting for is done in the transport: a fetch wait of milliseconds (it hard-codes
 1.5 s), a consumer thread that does not keep a failed process alive, and a hook for the offsets to start at.
 The hook runs right after Faust's own seek to the committed offsets and before the stream flows: a seek made
-any earlier is lost. No Tables, windows or exactly_once (docs/decisions/004-faust.md); nothing happens at
-import.
+any earlier is lost. No Tables, windows or exactly_once (docs/decisions/020-faust-tamed.md); nothing happens
+at import.
 """
 
 from __future__ import annotations

@@ -128,9 +128,12 @@ class Detect:
                 ended.result()
             await self._release(set(partitions.held))
         finally:
-            for task in tasks:
+            unfinished = [*tasks, *partitions.writing()]
+            for task in unfinished:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
+            if not self._failure.cancel():
+                self._failure.exception()  # known by now; or asyncio reports it as forgotten
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
@@ -248,8 +251,8 @@ async def _stop(app: DetectApp) -> None:
 async def _cluster_id(kafka: str) -> str:
     """Snapshots belong to one log: a fresh Kafka begins again at offset 0."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
     try:
+        await admin.start()
         return str((await admin.describe_cluster())["cluster_id"])
     finally:
         await admin.close()

@@ -3,7 +3,7 @@
 The order that makes kill -9 harmless is here: alerts acknowledged by Kafka, snapshot on disk, messages
 acknowledged to Faust (which commits them). On assignment a partition goes on behind its newest usable
 snapshot; without one it is read again from the first message that Kafka kept
-(docs/decisions/005-no-snapshot.md). Does not fold: streams/detect.py does, under the same lock.
+(docs/decisions/021-without-a-snapshot.md). Does not fold: streams/detect.py does, under the same lock.
 """
 
 from __future__ import annotations
@@ -149,6 +149,9 @@ class Partitions:
         late = time.monotonic() - held.snapshot_at >= SNAPSHOT_EVERY_S
         if held.folded and (late or held.replay_s >= self._replay_s / len(self.held)):
             held.writing = self._start_snapshot(held, consumer)
+
+    def writing(self) -> list[asyncio.Task[None]]:
+        return [held.writing for held in self.held.values() if held.writing and not held.writing.done()]
 
     async def bounds(self, partitions: Mapping[int, object]) -> tuple[dict[int, int], dict[int, int]]:
         """The first offset that Kafka kept, and the end, of each."""

@@ -1,0 +1,71 @@
+"""What a partition takes of what is delivered: each offset once, in order, and nothing silently skipped."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from detectors.fold import Partition
+from detectors.program import compile_program
+from schemas.registry import Registry
+from streams.held import Held, LostMessages, Message
+from streams.lane import Lane
+from streams.rules import Versions
+
+
+@dataclass(slots=True)
+class Delivered:
+    offset: int
+    value: Any
+
+    def ack(self, consumer: Any) -> bool:
+        return True
+
+
+def messages(*offsets: int) -> list[Message]:
+    return [Delivered(offset, f"at {offset}".encode()) for offset in offsets]
+
+
+@pytest.fixture
+def held() -> Held:
+    """A partition whose state holds everything before offset 10."""
+    lane = Lane(0, Versions("nowhere:1"), Partition(compile_program(Registry(), [], 0)), next_offset=10)
+    return Held(lane, generation=1)
+
+
+def offsets_taken(held: Held, *offsets: int) -> list[int]:
+    taken = held.unseen(messages(*offsets))
+    assert all(value == f"at {offset}".encode() for offset, value in taken)
+    if taken:
+        held.lane.next_offset = taken[-1][0] + 1
+    return [offset for offset, _ in taken]
+
+
+def test_what_the_snapshot_holds_is_skipped(held: Held) -> None:
+    assert offsets_taken(held, 7, 8, 9, 10, 11) == [10, 11]
+    assert offsets_taken(held, 12) == [12]
+
+
+def test_a_hole_in_what_is_delivered_is_an_error(held: Held) -> None:
+    assert offsets_taken(held, 10, 11) == [10, 11]
+    with pytest.raises(LostMessages, match="partition 0: expected 12, got 14"):
+        held.unseen(messages(14))
+
+
+def test_a_hole_among_what_is_skipped_is_an_error_too(held: Held) -> None:
+    with pytest.raises(LostMessages, match="expected 8, got 10"):
+        held.unseen(messages(7, 10))
+
+
+def test_after_a_seek_a_hole_is_believed_and_said(held: Held, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert offsets_taken(held, 15, 16) == [15, 16]
+    assert "offsets 10 to 14 are not in the log" in caplog.text
+
+
+def test_what_is_delivered_again_is_taken_once(held: Held) -> None:
+    assert offsets_taken(held, 10, 11, 12) == [10, 11, 12]
+    assert offsets_taken(held, 11, 12, 13) == [13]
