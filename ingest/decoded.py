@@ -39,7 +39,7 @@ class Refused:
 class Decoded:
     """Readings as columns of equal length, in the frame's order; `index` is each one's place in the frame.
 
-    `value` of a text reading is its index in `texts`. `absolute` is whether every record named its own time.
+    `value` of a text reading is its index in `texts`. `relative` are those whose time counts from receipt.
     """
 
     points: list[str]
@@ -49,7 +49,6 @@ class Decoded:
     quality: np.ndarray  # u1
     flags: np.ndarray  # u1, schemas.reading.Flag
     index: np.ndarray  # int64
+    relative: np.ndarray  # bool
     texts: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
-    records: int = 0
-    absolute: bool = True

@@ -218,7 +218,7 @@ class Intake:
     def _without_sequence(self, message: Message, came: Origin) -> None:
         decoded = self._decode(message, came)
         key: Hashable = object()
-        if isinstance(decoded, Decoded) and decoded.absolute:
+        if isinstance(decoded, Decoded) and not decoded.relative.any():
             content = hashlib.blake2b(f"{message.topic}\0".encode() + message.payload, digest_size=16)
             key = content.digest()
             known = self._contents.get(key)

@@ -83,6 +83,8 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def decode(data: bytes, received_us: int) -> Decoded | Rejected:
     """The readings of one frame that was received at `received_us`."""
     try:
+        if not data.isascii():
+            data.decode()  # msgspec looks at the strings that it keeps only
         records = _frame.decode(data)
     except msgspec.ValidationError:
         return _careful(data, None, received_us)
@@ -123,7 +125,11 @@ def _no_json(data: bytes, error: Exception) -> Rejected:
     text = str(error)
     place = _AT.search(text)
     ended = not data.rstrip().endswith(b"]")
-    cut = ended and ("truncated" in text or (place is not None and int(place[1]) >= len(data)))
+    cut = ended and (
+        "truncated" in text
+        or "unexpected end of data" in text
+        or (place is not None and int(place[1]) >= len(data))
+    )
     reason = Reason.truncated if cut else Reason.syntax
     return Rejected(reason, data, f"expected SenML JSON: {text}", records=max(1, data.count(b"{")))
 
@@ -175,8 +181,7 @@ def _quick(records: list[_Record], received_us: int) -> Decoded | None:
         quality,
         np.zeros(count, np.uint8),
         np.arange(count),
-        records=count,
-        absolute=bool(absolute.all()),
+        ~absolute,
     )
 
 
@@ -240,7 +245,7 @@ def _careful(data: bytes, records: list[_Record] | None, received_us: int) -> De
             refused.append(Refused(index, found.reason, f"record {index}: {found.detail}", point))
     if not rows and not refused:
         return Rejected(Reason.syntax, data, "expected a record with a value, got base fields only")
-    return _columns(rows, refused, len(pieces), received_us)
+    return _columns(rows, refused, received_us)
 
 
 def _read(piece: bytes) -> tuple[_Record | _Base, _Wrong | None]:
@@ -300,7 +305,7 @@ def _is_base_alone(record: _Record, piece: bytes) -> bool:
     return all(field is None for field in nothing) and _BASE_KEY.search(piece) is not None
 
 
-def _columns(rows: list[_Row], refused: list[Refused], records: int, received_us: int) -> Decoded:
+def _columns(rows: list[_Row], refused: list[Refused], received_us: int) -> Decoded:
     texts: dict[str, int] = {}
     value = np.empty(len(rows), np.float64)
     flags = np.zeros(len(rows), np.uint8)
@@ -327,10 +332,9 @@ def _columns(rows: list[_Row], refused: list[Refused], records: int, received_us
         quality[kept],
         flags[kept],
         np.array([row.place for row in usable], np.int64),
+        ~absolute[kept],
         list(texts),
         refused,
-        records,
-        bool(absolute.all()),
     )
 
 
