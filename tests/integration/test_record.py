@@ -1,0 +1,215 @@
+"""The historian is exact: what stands in PostgreSQL is what a second reader makes of the same log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cityvigil import stack as local
+from cityvigil.migrate import migrate
+from cityvigil.stack import Stack
+from schemas.clock import CityClock
+from schemas.topics import READINGS
+from streams.record import Record
+from tests.integration.record_log import (
+    PARTITIONS,
+    RecordLog,
+    SecondReader,
+    a_log,
+    assert_exact,
+    settings_of,
+    what_stands,
+)
+from tests.services import a_database
+
+WITHIN_S = 60
+
+
+@pytest.fixture
+async def dsn(fresh_stack: Stack, unique: str) -> AsyncIterator[str]:
+    """A database with tables, beside the module's topics; a historian with it begins with the whole log."""
+    with a_database(fresh_stack, unique) as dsn:
+        await migrate(settings_of(fresh_stack, dsn), judgement_live=True)
+        yield dsn
+
+
+@pytest.fixture
+async def log(fresh_stack: Stack, dsn: str, unique: str) -> AsyncIterator[RecordLog]:
+    async with a_log(fresh_stack.kafka, unique) as log:
+        yield log
+
+
+@asynccontextmanager
+async def a_historian(kafka: str, dsn: str) -> AsyncIterator[Record]:
+    """One in this process, stopped at the end as a service is."""
+    record = Record(kafka=kafka, postgres=dsn, clock=CityClock(), wall_us=lambda: time.time_ns() // 1_000)
+    stop = asyncio.Event()
+    running = asyncio.create_task(record.run(stop))
+    try:
+        yield record
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, WITHIN_S)
+
+
+class Historian:
+    """One in a process of its own, to be killed."""
+
+    def __init__(self, kafka: str, dsn: str, folder: Path) -> None:
+        self._argv = [kafka, dsn]
+        self._log = folder / "record.log"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as sink:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.integration.run_record", *self._argv, stdout=sink, stderr=sink
+            )
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        assert self.process.returncode is None, self._log.read_text()[-3000:]
+        os.kill(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+
+
+@pytest.fixture
+async def historian(fresh_stack: Stack, dsn: str, tmp_path: Path) -> AsyncIterator[Historian]:
+    historian = Historian(fresh_stack.kafka, dsn, tmp_path)
+    yield historian
+    if historian.process and historian.process.returncode is None:
+        await historian.kill()
+
+
+async def offsets_of(dsn: str) -> dict[int, int]:
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        rows = await (
+            await connection.execute(
+                "select partition, next_offset from record_offsets where topic = %s", [READINGS.name]
+            )
+        ).fetchall()
+    return dict(rows)
+
+
+async def until_it_has(dsn: str, messages: dict[int, int]) -> None:
+    """At least so many messages of each partition."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            found = await offsets_of(dsn)
+            if all(found.get(partition, 0) >= count for partition, count in messages.items()):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def until_it_has_all(kafka: str, dsn: str) -> dict[int, list[bytes]]:
+    log = await SecondReader(kafka).read()
+    await until_it_has(dsn, {partition: len(messages) for partition, messages in log.items()})
+    return log
+
+
+async def until_it_says(record: Record, why_not: str | None) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while record.not_ready() != why_not:
+            await asyncio.sleep(0.02)
+
+
+async def test_rows_equal_the_distinct_readings_of_the_log_after_it_is_killed_again_and_again(
+    fresh_stack: Stack, dsn: str, log: RecordLog, historian: Historian
+) -> None:
+    for _ in range(5):
+        before = await offsets_of(dsn)
+        await historian.start()
+        writing = asyncio.create_task(log.rounds(60))
+        await until_it_has(dsn, {number: before.get(number, 0) + 5 for number in range(PARTITIONS)})
+        await historian.kill()
+        found = await what_stands(dsn)
+        await writing
+        await assert_exact(await SecondReader(fresh_stack.kafka).read(), found)
+    await historian.start()
+    written = await until_it_has_all(fresh_stack.kafka, dsn)
+    await assert_exact(written, await what_stands(dsn))
+
+
+async def test_readings_stand_only_together_with_their_offsets(
+    fresh_stack: Stack, dsn: str, log: RecordLog, historian: Historian
+) -> None:
+    await historian.start()
+    await log.rounds(3)
+    await until_it_has_all(fresh_stack.kafka, dsn)
+    async with await psycopg.AsyncConnection.connect(dsn) as holding:
+        await holding.execute("lock table record_offsets in share row exclusive mode")
+        await log.rounds(3)
+        await until_it_waits_for_a_lock(dsn)
+        await assert_exact(await SecondReader(fresh_stack.kafka).read(), await what_stands(dsn))
+        await historian.kill()
+    await historian.start()
+    written = await until_it_has_all(fresh_stack.kafka, dsn)
+    await assert_exact(written, await what_stands(dsn))
+
+
+async def until_it_waits_for_a_lock(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                waiting = await connection.execute(
+                    "select 1 from pg_locks where not granted and relation = 'record_offsets'::regclass"
+                )
+                if await waiting.fetchone():
+                    return
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("service", ["postgres", "kafka"])
+async def test_it_waits_for_a_service_that_died_and_loses_nothing(
+    fresh_stack: Stack, dsn: str, log: RecordLog, historian: Historian, service: str
+) -> None:
+    await historian.start()
+    await log.rounds(20)
+    await until_it_has_all(fresh_stack.kafka, dsn)
+    writing = asyncio.create_task(log.rounds(20))
+    await asyncio.to_thread(local.restart, fresh_stack.data, service)
+    await writing
+    await log.rounds(20)
+    written = await until_it_has_all(fresh_stack.kafka, dsn)
+    await assert_exact(written, await what_stands(dsn))
+    await historian.kill()  # it is the same process that was started
+
+
+async def test_a_second_historian_stands_by_and_takes_over(
+    fresh_stack: Stack, dsn: str, log: RecordLog
+) -> None:
+    async with AsyncExitStack() as until_the_first_ends:
+        first = await until_the_first_ends.enter_async_context(a_historian(fresh_stack.kafka, dsn))
+        await log.rounds(3)
+        await until_it_has_all(fresh_stack.kafka, dsn)
+        assert first.not_ready() is None
+        async with a_historian(fresh_stack.kafka, dsn) as second:
+            await until_it_says(second, "standing by: another historian writes")
+            await until_the_first_ends.aclose()
+            await log.rounds(3)
+            written = await until_it_has_all(fresh_stack.kafka, dsn)
+            assert second.not_ready() is None
+    await assert_exact(written, await what_stands(dsn))
+
+
+async def test_it_says_that_the_log_lost_what_was_not_stored_and_goes_on(
+    fresh_stack: Stack, dsn: str, log: RecordLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    await log.rounds(3)
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        await connection.execute("insert into record_offsets values (%s, 0, 1000000000)", [READINGS.name])
+    async with a_historian(fresh_stack.kafka, dsn), asyncio.timeout(WITHIN_S):
+        while (await offsets_of(dsn)).get(0, 10**9) == 10**9:
+            await asyncio.sleep(0.02)
+        written = await until_it_has_all(fresh_stack.kafka, dsn)
+    await assert_exact(written, await what_stands(dsn))
+    assert "readings[0] no longer holds offset 1000000000" in caplog.text
