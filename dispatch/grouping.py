@@ -14,12 +14,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from detectors.correlation import Link
 from schemas.alert import Alert
 from schemas.case import ENDED, Case
 
+DEVICE = "device"
 JOIN_WITHIN = dt.timedelta(minutes=30)
 
-Linked = Callable[[Alert, Alert], bool]
+Linked = Callable[[Alert, Alert], Link | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +47,20 @@ def origin_of(alert: Alert, ended: bool) -> str:
     return f"{alert.alert_id}/{alert.seq}" if ended else alert.alert_id
 
 
-def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> Case | None:
-    """The case that this alert joins: of its own network before a linked one, then the one that was
-    newest in event time. None: it opens one."""
+def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> tuple[Case, Link | None] | None:
+    """The case that this alert joins, and the link if it is another network's: its own network before
+    a linked one, then the newest in event time. None: it opens one."""
     fitting = []
     for candidate in candidates:
         case = candidate.case
         if alert.zone is None or case.zone != alert.zone or case.state in ENDED or not _near(alert, case):
             continue
         own = case.network == alert.network
-        if own or any(linked(known, alert) for known in candidate.alerts):
-            fitting.append((own, case.event_last, case.case_id, case))
-    return max(fitting, key=lambda entry: entry[:3], default=(None,))[-1]
+        link = None if own else _link(alert, candidate, linked)
+        if own or link is not None:
+            fitting.append((own, case.event_last, case.case_id, case, link))
+    best = max(fitting, key=lambda entry: entry[:3], default=None)
+    return best[3:] if best else None
 
 
 def needs_case(alert: Alert, case: Case | None, worse: bool) -> bool:
@@ -71,3 +75,9 @@ def _near(alert: Alert, case: Case) -> bool:
     if case.event_first is None or case.event_last is None:  # begun by a person: merged by a person
         return False
     return case.event_first - JOIN_WITHIN <= alert.observed_at <= case.event_last + JOIN_WITHIN
+
+
+def _link(alert: Alert, candidate: Candidate, linked: Linked) -> Link | None:
+    if DEVICE in (alert.network, candidate.case.network):  # a stuck gas sensor is no gas leak
+        return None
+    return next((link for known in candidate.alerts if (link := linked(known, alert))), None)

@@ -109,15 +109,17 @@ async def _place(work: Ledger, message: Message, ended: Case | None, linked: Lin
     """Into an open case, or a new one. `ended` is the case that it stood in before."""
     alert, now = message.alert, message.kafka_at
     way = route(alert.category, alert.network, alert.zone)
-    joined = grouping.joins(alert, await _candidates(work, alert), linked)
-    if joined is not None:
+    found = grouping.joins(alert, await _candidates(work, alert), linked)
+    if found is not None:
+        joined, link = found
+        why = {"link": link.name, "link_zh": link.text_zh, "link_en": link.text_en} if link else {}
         units = tuple(unit for unit in (way.lead, *way.co_units) if alert.network != joined.network)
         event = lifecycle.Joined(
             alert_id=alert.alert_id,
             level=alert.worst,
             observed_at=alert.observed_at,
             co_units=units,
-            evidence=_evidence(alert),
+            evidence={**_evidence(alert), **why},
         )
         after, transition = lifecycle.apply(joined, event, now)
         after = replace(after, condition="active")

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter, Gauge
 from psycopg import AsyncConnection
@@ -67,9 +68,9 @@ class Reader:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
         )
-        await consumer.start()
         try:
-            await self._begin(consumer)
+            await consumer.start()
+            await self._begin(consumer, await _partitions(kafka, self._topic))
             while not stop.is_set():
                 found = await consumer.getmany(timeout_ms=300, max_records=BATCH)
                 for partition, records in found.items():
@@ -80,13 +81,8 @@ class Reader:
         finally:
             await consumer.stop()
 
-    async def _begin(self, consumer: AIOKafkaConsumer) -> None:
+    async def _begin(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         """Every partition from where PostgreSQL says, a new one from its beginning."""
-        await consumer.topics()  # asks for the metadata
-        numbers = consumer.partitions_for_topic(self._topic)
-        if not numbers:
-            raise UnknownTopicOrPartitionError(f"no topic {self._topic}: run `cityvigil migrate`")
-        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -171,6 +167,19 @@ class Reader:
             'update dispatch_offsets set next_offset = %s where "partition" = %s and next_offset < %s',
             (offset, partition, offset),
         )
+
+
+async def _partitions(kafka: str, topic: str) -> list[TopicPartition]:
+    """Of the topic; asked for, because a consumer waits 40 s for a topic that is not there."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        await admin.start()
+        (answer,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    if answer["error_code"]:
+        raise for_code(answer["error_code"])(topic)
+    return sorted(TopicPartition(topic, entry["partition"]) for entry in answer["partitions"])
 
 
 def read(value: bytes | None) -> Alert | str:

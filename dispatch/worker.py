@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
@@ -101,6 +101,8 @@ class Dispatch:
             except _WORLD as error:
                 pause = self._pauses.get(name, FIRST_PAUSE_S)
                 self._wrong[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+                if isinstance(error, UnknownTopicOrPartitionError):
+                    self._wrong[name] = f"no topic {self._alerts_topic}: run `cityvigil migrate`"
                 _log.warning("%s: %s; again in %.1f s", name, self._wrong[name], pause)
                 self._pauses[name] = min(pause * 2, LONGEST_PAUSE_S)
                 await _wait(stop, pause)
@@ -140,8 +142,8 @@ class Dispatch:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._kafka, acks="all", enable_idempotence=True, compression_type="lz4"
         )
-        await producer.start()
         try:
+            await producer.start()
             while not stop.is_set():
                 self._news.clear()
                 await case_events.publish(pool, producer, self._events_topic)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from detectors.correlation import linked
 from dispatch.grouping import Candidate, case_id_of, joins, needs_case, origin_of
 from schemas.alert import Alert
 from schemas.case import Case, State
@@ -15,18 +16,10 @@ from tests.case_builders import NOON, a_case, an_alert, changed
 MINUTE = dt.timedelta(minutes=1)
 
 
-def never(one: Alert, other: Alert) -> bool:
-    return False
-
-
-def gas_and_sewer(one: Alert, other: Alert) -> bool:
-    return {one.category, other.category} == {"gas_manhole_methane", "drain_sewer_methane"}
-
-
-def joined(alert: Alert, *cases: Case, linked: Any = never) -> str | None:
+def joined(alert: Alert, *cases: Case) -> str | None:
     held = [Candidate(case, [an_alert(network=case.network)]) for case in cases]
     found = joins(alert, held, linked)
-    return found.case_id if found else None
+    return found[0].case_id if found else None
 
 
 @pytest.mark.parametrize(("minutes", "same"), [(0, True), (30, True), (31, False), (-30, True), (-31, False)])
@@ -60,19 +53,32 @@ def test_an_alert_without_a_zone_stands_alone() -> None:
     assert joined(an_alert(zone=None), a_case(zone=None)) is None
 
 
+def sewer(**changes: Any) -> Alert:
+    values = {"rule": "drain-sewer-methane", "category": "drain_sewer_methane", "network": "drainage"}
+    return an_alert(**{**values, **changes})
+
+
 def test_methane_in_the_sewer_joins_the_gas_leak_beside_it() -> None:
-    sewer = an_alert(rule="drain-sewer-methane", category="drain_sewer_methane", network="drainage")
-    assert joined(sewer, a_case(), linked=gas_and_sewer) == a_case().case_id
-    assert joined(sewer, a_case()) is None
+    found = joins(sewer(), [Candidate(a_case(), [an_alert()])], linked)
+    assert found is not None
+    assert found[0] == a_case()
+    assert found[1] is not None
+    assert joined(an_alert(rule="water-ph", category="water_ph", network="water"), a_case()) is None
+
+
+def test_a_stuck_gas_sensor_is_linked_to_nothing() -> None:
+    assert joined(sewer(), a_case(network="device")) is None
+    stuck = an_alert(rule="device-stuck", network="device")
+    held = [Candidate(a_case(network="drainage"), [sewer()])]
+    assert joins(stuck, held, linked) is None
 
 
 def test_the_case_of_the_own_network_comes_before_a_linked_one() -> None:
-    sewer = an_alert(rule="drain-sewer-methane", category="drain_sewer_methane", network="drainage")
     own = a_case(
         case_id="C-00000000000b", network="drainage", event_last=NOON - MINUTE, event_first=NOON - MINUTE
     )
-    assert joined(sewer, a_case(), own, linked=gas_and_sewer) == own.case_id
-    assert joined(sewer, own, a_case(), linked=gas_and_sewer) == own.case_id
+    assert joined(sewer(), a_case(), own) == own.case_id
+    assert joined(sewer(), own, a_case()) == own.case_id
 
 
 def test_only_an_active_alert_that_nobody_works_on_looks_for_a_case() -> None:
