@@ -1,0 +1,337 @@
+"""Laws that every detector of the registry keeps.
+
+A log is a story told by hypothesis: frames of several gateways with late, repeated, future and senseless
+readings, duplicated frames, ticks with and without silent gateways, of old and new generations. Whatever
+it is, cutting it anywhere, restoring anywhere and listing sensors in another order change nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import itertools
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detectors.contract import Batch, Bound
+from detectors.fold import Partition
+from detectors.program import Program, compile_program
+from detectors.registry import DETECTORS
+from schemas import alert as alerts
+from schemas.catalogue import catalogue, default_rules
+from schemas.control import Control
+from schemas.frame import Frame
+from schemas.reading import FUTURE_SUSPECT_US
+from schemas.registry import Registry, Sensor
+from schemas.rule import Rule
+from tests.builders import (
+    a_frame,
+    a_gateway,
+    a_reading,
+    a_registry,
+    a_rule,
+    a_sensor,
+    a_tick,
+    after,
+    an_equipment_rule,
+)
+
+Log = list[Frame | Control]
+GATEWAYS = ("gw-1", "gw-2")
+CATEGORIES = (
+    "gas_manhole_methane",
+    "water_main_pressure",
+    "heat_primary_return_pressure",
+    "fire_smoke_detector_state",
+    "bridge_strain",
+    "gas_household_co",
+    "weather_rain",
+    "gas_pipe_pressure_low",
+)
+NORMAL = {
+    "gas_manhole_methane": 0.02,
+    "water_main_pressure": 0.35,
+    "heat_primary_return_pressure": 0.35,
+    "bridge_strain": 40.0,
+    "gas_pipe_pressure_low": 2.5,
+}
+FAULT = {
+    "gas_manhole_methane": 3.25,
+    "water_main_pressure": 0.275,
+    "heat_primary_return_pressure": 0.14,
+    "fire_smoke_detector_state": 1.0,
+    "bridge_strain": 360.0,
+    "gas_household_co": 320.0,
+    "weather_rain": 60.0,
+    "gas_pipe_pressure_low": 0.9,
+}
+SENSORS = tuple(
+    a_sensor(
+        10 * (i + 1) + g,
+        category,
+        gateway=GATEWAYS[g],
+        params={"interval_s": 60.0, "design": 400.0},
+    )
+    for i, category in enumerate(CATEGORIES)
+    for g in range(2)
+)
+
+
+def rules_of(detector: str) -> list[Rule]:
+    found = [rule for rule in default_rules(judgement_live=True) if rule.detector == detector]
+    if detector == "ewma":
+        return [an_equipment_rule("ewma", params={"lambda": 0.2, "limit": 3.0, "warmup": 3})]
+    if detector == "stuck":
+        return [an_equipment_rule("device-stuck", params={"reports": 8})]
+    return found
+
+
+ALL_RULES = [rule for name in DETECTORS for rule in rules_of(name)]
+
+
+def a_city(sensors: Sequence[Sensor] = SENSORS) -> Registry:
+    return a_registry(*sensors, gateways=[a_gateway(name) for name in GATEWAYS])
+
+
+PROGRAMS = {
+    "all": compile_program(a_city(), ALL_RULES, 0),
+    **{name: compile_program(a_city(), rules_of(name), 0) for name in DETECTORS},
+}
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Log:
+    """Some minutes of a city; what befalls each sensor changes now and then."""
+    minutes = draw(st.integers(4, 30))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    log: Log = []
+    sequence = {name: 0 for name in GATEWAYS}
+    now, generation = 0.0, 1
+    mood = {sensor.sensor: "normal" for sensor in SENSORS}
+    down: set[str] = set()
+    for _ in range(minutes):
+        now += float(rng.choice([20, 60, 60, 60, 61, 400], p=[0.05, 0.4, 0.25, 0.2, 0.08, 0.02]))
+        for number in mood:
+            if rng.random() < 0.15:
+                mood[number] = str(rng.choice(["normal", "fault", "fault", "stuck", "quiet", "wild"]))
+        for name in GATEWAYS:
+            if rng.random() < 0.08:
+                down ^= {name}
+            if name in down:
+                continue
+            readings = []
+            for sensor in SENSORS:
+                if sensor.gateway != name or mood[sensor.sensor] == "quiet":
+                    continue
+                for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+                    offset = float(
+                        rng.choice([0, -0.5, -1, -90, 200, 400], p=[0.6, 0.2, 0.1, 0.05, 0.03, 0.02])
+                    )
+                    value = _value(rng, sensor.category or "", mood[sensor.sensor])
+                    quality = int(rng.choice([0, 0, 0, 0, 0, 0, 0, 1, 2, 5]))
+                    readings.append(a_reading(sensor.sensor, now + offset, value, quality))
+            sequence[name] += int(rng.choice([1, 1, 1, 1, 2]))
+            frame = a_frame(*readings, gateway=name, sequence=sequence[name], received=now + 1)
+            log += [frame] * int(rng.choice([1, 1, 1, 2]))
+        generation += int(rng.random() < 0.05)
+        if rng.random() < 0.9:
+            old = int(rng.random() < 0.1)
+            log.append(a_tick(now + 5, silent=sorted(down), generation=generation - old))
+    return log
+
+
+def _value(rng: np.random.Generator, category: str, mood: str) -> float:
+    row = catalogue()[category]
+    if mood == "wild":
+        return float(rng.choice([np.nan, np.inf, -np.inf, 1e12, -1e12, 1e308, 0.0]))
+    usual = (FAULT if mood == "fault" else NORMAL).get(category, 0.0)
+    if mood == "stuck" or row.is_state or not row.noise:
+        return usual
+    return usual + float(rng.normal(0, row.noise))
+
+
+def messages(program: Program, log: Log, cuts: Sequence[int] = ()) -> list[bytes]:
+    partition = Partition(program)
+    edges = [0, *sorted(cuts), len(log)]
+    return [
+        alerts.encode(message)
+        for start, end in itertools.pairwise(edges)
+        for message in partition.fold(log[start:end])
+    ]
+
+
+slowly = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "all"])
+@slowly
+@given(log=logs(), data=st.data())
+def test_cutting_the_log_anywhere_changes_no_message(name: str, log: Log, data: st.DataObject) -> None:
+    whole = messages(PROGRAMS[name], log)
+    cuts = data.draw(st.lists(st.integers(0, len(log)), max_size=8))
+    assert messages(PROGRAMS[name], log, cuts) == whole
+    assert messages(PROGRAMS[name], log, range(len(log))) == whole
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "all"])
+@slowly
+@given(log=logs(), data=st.data())
+def test_a_snapshot_anywhere_changes_no_message(name: str, log: Log, data: st.DataObject) -> None:
+    program = PROGRAMS[name]
+    cut = data.draw(st.integers(0, len(log)))
+    partition = Partition(program)
+    found = partition.fold(log[:cut])
+    data_before = partition.snapshot()
+    restored = Partition.restore(program, data_before)
+    assert restored.snapshot() == data_before
+    found += restored.fold(log[cut:])
+    assert [alerts.encode(message) for message in found] == messages(program, log)
+
+
+@slowly
+@given(log=logs(), order=st.permutations(SENSORS))
+def test_the_order_of_sensors_and_rules_in_the_registry_is_of_no_matter(
+    log: Log, order: list[Sensor]
+) -> None:
+    program = compile_program(a_city(order), list(reversed(ALL_RULES)), 0)
+    assert messages(program, log) == messages(PROGRAMS["all"], log)
+
+
+@slowly
+@given(log=logs())
+def test_the_numbers_of_an_episode_rise_by_one_and_it_ends_cleared(log: Log) -> None:
+    partition = Partition(PROGRAMS["all"])
+    last: dict[str, alerts.Alert] = {}
+    for message in partition.fold(log):
+        before = last.get(message.alert_id)
+        assert message.seq == (before.seq + 1 if before else 1)
+        assert (message.change == "raise") == (before is None or before.state == "cleared")
+        assert message.worst <= message.level
+        # A device's clock may run ahead by what is not yet suspect.
+        assert message.since <= message.observed_at + dt.timedelta(microseconds=FUTURE_SUSPECT_US)
+        last[message.alert_id] = message
+    open_now = {message.alert_id: message for message in partition.open_episodes()}
+    assert open_now == {key: message for key, message in last.items() if message.state == "active"}
+
+
+@slowly
+@given(log=logs())
+def test_the_log_itself_is_not_changed(log: Log) -> None:
+    before = [copy.deepcopy(entry) for entry in log]
+    messages(PROGRAMS["all"], log)
+    for a, b in zip(before, log, strict=True):
+        if isinstance(a, Frame) and isinstance(b, Frame):
+            assert a.records.tobytes() == b.records.tobytes()
+            assert a.segments.tobytes() == b.segments.tobytes()
+        else:
+            assert a == b
+
+
+@slowly
+@given(log=logs())
+def test_an_adopted_program_goes_on_as_if_it_had_always_been(log: Log) -> None:
+    """Adding a sensor that says nothing, half way, changes nothing for the others."""
+    half = len(log) // 2
+    partition = Partition(PROGRAMS["all"])
+    found = partition.fold(log[:half])
+    more = a_sensor(5, "distribution_box_temp", zone="elsewhere", gateway="gw-1")
+    found += partition.adopt(compile_program(a_city([more, *SENSORS]), ALL_RULES, 0))
+    found += partition.fold(log[half:])
+    plain = [m for m in found if m.rule != "blind-area"]  # its text counts the gateway's points
+    whole = [alerts.decode(data) for data in messages(PROGRAMS["all"], log)]
+    assert plain == [m for m in whole if m.rule != "blind-area"]
+
+
+def bounds_of(name: str) -> list[Bound]:
+    detector = DETECTORS[name]
+    rule = rules_of(name)[0]
+    if name == "threshold":
+        return [
+            detector.bind(a_rule(s.category or ""), s, catalogue()[s.category or ""], 60.0)
+            for s in SENSORS[:8]
+        ]
+    return [detector.bind(rule, sensor, catalogue()[sensor.category or ""], 60.0) for sensor in SENSORS[:8]]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@given(seed=st.integers(0, 2**32), steps=st.integers(1, 30))
+@settings(max_examples=25, deadline=None)
+def test_a_step_changes_no_argument_and_permuting_tracks_permutes_scores(
+    name: str, seed: int, steps: int
+) -> None:
+    detector = DETECTORS[name]
+    rng = np.random.default_rng(seed)
+    bounds = [b for b in bounds_of(name) if b.levels]
+    width = max(b.width for b in bounds)
+    bounds = [b for b in bounds if b.width == width]
+    table = detector.tabulate(bounds)
+    n = 12
+    kind = rng.integers(0, len(bounds), n).astype(np.int32)
+    order = rng.permutation(n)
+    one, other = detector.fresh(table, kind), detector.fresh(table, kind[order])
+    at = np.full(n, after(0))
+    for _ in range(steps):
+        at = at + rng.integers(1, 90_000_000, n)
+        value = rng.choice([0.0, 0.02, 0.35, 1.0, 3.25, 60.0, 1e12, np.nan], n)
+        level = rng.integers(0, 5, n).astype(np.uint8)
+        batch = Batch(kind, at, value, np.zeros(n, np.int64), level, np.full(n, 255, np.uint8))
+        shuffled = Batch(*(array[order] for array in batch))
+        kept = copy.deepcopy((table, one, batch))
+        fresh, scores = detector.step(table, one, batch)
+        assert _same(kept, (table, one, batch))
+        one = fresh
+        other, permuted = detector.step(table, other, shuffled)
+        assert _same(tuple(array[order] for array in scores), permuted)
+        assert _same(tuple(array[order] for array in one), other)
+        assert ((scores.keeps > 0) | (scores.meets == 0)).all() or name == "threshold"
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    assert isinstance(a, tuple)
+    assert isinstance(b, tuple)
+    return all(_same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_day_of_normal_traffic_raises_nothing() -> None:
+    """Five networks at a report a minute, with the catalogue's noise, a daily wave and values rounded."""
+    rng = np.random.default_rng(20260302)
+    waves: dict[str, Callable[[float], float]] = {
+        "gas_manhole_methane": lambda t: 0.02,
+        "water_main_pressure": lambda t: 0.35 + 0.05 * np.sin(2 * np.pi * t / 1440),
+        "heat_primary_return_pressure": lambda t: 0.35,
+        "bridge_strain": lambda t: 60.0 * np.sin(2 * np.pi * t / 1440),
+        "fire_smoke_detector_state": lambda t: 0.0,
+    }
+    params = {"interval_s": 60.0, "design": 800.0}
+    sensors = [a_sensor(i + 1, key, params=params) for i, key in enumerate([*waves] * 8)]
+    rules = [rule for rule in default_rules(judgement_live=True) if rule.detector != "ewma"]
+    partition = Partition(compile_program(a_registry(*sensors), rules, 0))
+    for minute in range(1440):
+        readings = []
+        for sensor in sensors:
+            row = catalogue()[sensor.category or ""]
+            value = waves[row.key](minute) + (row.noise or 0.0) * rng.normal()
+            value = max(row.plausible_min, round(value / row.resolution) * row.resolution)
+            readings.append(a_reading(sensor.sensor, 60 * minute, value))
+        frame = a_frame(*readings, sequence=minute + 1, received=60 * minute + 2)
+        assert partition.fold([frame, a_tick(60 * minute + 30)]) == [], minute
+
+
+def test_messages_survive_the_wire() -> None:
+    log = [
+        a_frame(*(a_reading(s.sensor, 0, FAULT[s.category or ""]) for s in SENSORS if s.gateway == "gw-1"))
+    ]
+    found = Partition(PROGRAMS["all"]).fold([*log, a_tick(120)])
+    assert {message.category for message in found} >= {"bridge_strain", "fire_smoke_detector_state"}
+    for message in found:
+        assert alerts.decode(alerts.encode(message)) == message
+        assert msgspec.json.decode(alerts.encode(message))["evidence"]["text_zh"]
