@@ -40,7 +40,7 @@ async def report(
     """Runs for `seconds` of wall time, then reports. The report's shape is part of the contract."""
     rss_mb = await _watch_memory(city.data, seconds)
     faults = read_faults(city.data)
-    messages = await read_messages(city.settings.kafka)
+    messages = await read_messages(city.settings.kafka, city.settings.partitions)
     async with await psycopg.AsyncConnection.connect(city.settings.postgres) as connection:
         cases = await read_cases(connection)
         twice = await _applied_twice(connection)
@@ -81,17 +81,15 @@ def read_faults(data: Path) -> list[Fault]:
     ]
 
 
-async def read_messages(bootstrap: str) -> list[Message]:
-    """Everything on `alerts` as of now, with Kafka's own time."""
+async def read_messages(bootstrap: str, count: int) -> list[Message]:
+    """Everything on the `count` partitions of `alerts` as of now, with Kafka's own time."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=50)
     await consumer.start()
     try:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(topics.ALERTS.name) or set()
-        partitions = [TopicPartition(topics.ALERTS.name, number) for number in numbers]
+        partitions = [TopicPartition(topics.ALERTS.name, number) for number in range(count)]
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
-        await consumer.seek_to_beginning()
+        await consumer.seek_to_beginning(*partitions)
         messages = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():

@@ -154,7 +154,7 @@ async def _lag(bootstrap: str, dsn: str) -> list[Finding]:
     try:
         await consumer.start()
         try:
-            numbers = sorted(consumer.partitions_for_topic(topics.READINGS.name) or await _known(consumer))
+            numbers = await _partitions(bootstrap, topics.READINGS.name)
             partitions = [TopicPartition(topics.READINGS.name, number) for number in numbers]
             ends = await consumer.end_offsets(partitions)
             committed = {tp: await consumer.committed(tp) or 0 for tp in partitions}
@@ -178,9 +178,14 @@ async def _lag(bootstrap: str, dsn: str) -> list[Finding]:
     ]
 
 
-async def _known(consumer: AIOKafkaConsumer) -> set[int]:
-    await consumer.topics()
-    return set(consumer.partitions_for_topic(topics.READINGS.name) or ())
+async def _partitions(bootstrap: str, topic: str) -> list[int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    return sorted(row["partition"] for row in described["partitions"])
 
 
 async def _registry(bootstrap: str) -> list[Finding]:

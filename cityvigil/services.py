@@ -95,9 +95,8 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
             routes=health.routes("console", lambda: console.not_ready()),
         )
     except OSError as error:
-        raise CannotRun(
-            f"cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}; choose another port"
-        ) from None
+        where = f"{settings.http_host}:{settings.http_port}"
+        raise CannotRun(f"cannot listen on {where}: {error.strerror}; choose another port") from None
     return console
 
 
