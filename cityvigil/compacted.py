@@ -6,7 +6,7 @@ has everything (acks=all), in the order given; what fits into one batch appears 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -30,8 +30,11 @@ async def end_of(bootstrap: str, topic: Topic) -> int:
 
 async def read(
     bootstrap: str, topic: Topic, first: int = 0, end: int | None = None
-) -> AsyncIterator[ConsumerRecord]:
-    """Messages from `first` up to (not including) `end`, by default the end at the time of the call."""
+) -> AsyncGenerator[ConsumerRecord, None]:
+    """Messages from `first` up to (not including) `end`, by default the end at the time of the call.
+
+    Whoever may stop before the last one closes it (contextlib.aclosing), so that the consumer is stopped.
+    """
     if end is None:
         end = await end_of(bootstrap, topic)
     if first >= end:

@@ -8,6 +8,7 @@ two at once are noticed afterwards and reported, because both may have given the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -68,12 +69,13 @@ async def _append(kafka: str, entries: Sequence[Entry], end: int) -> None:
     if (first, last) == (end, end + len(messages) - 1):
         return
     ours = {value for _, value in messages}
-    async for message in compacted.read(kafka, SENSORS, end, last + 1):
-        if message.value not in ours and not _is_by_ingest(message.value):
-            raise CannotRun(
-                "another import changed the registry at the same time: look at `cityvigil sensors list`"
-                " and import again"
-            )
+    async with aclosing(compacted.read(kafka, SENSORS, end, last + 1)) as between:
+        async for message in between:
+            if message.value not in ours and not _is_by_ingest(message.value):
+                raise CannotRun(
+                    "another import changed the registry at the same time: look at `cityvigil sensors list`"
+                    " and import again"
+                )
 
 
 def _is_by_ingest(value: bytes | None) -> bool:
@@ -87,11 +89,12 @@ def _is_by_ingest(value: bytes | None) -> bool:
 async def _read(kafka: str) -> tuple[Registry, int]:
     registry = Registry()
     end = await compacted.end_of(kafka, SENSORS)
-    async for message in compacted.read(kafka, SENSORS, 0, end):
-        if message.value is None:
-            continue
-        try:
-            registry.apply(decode(message.value))
-        except msgspec.DecodeError as error:
-            raise CannotRun(f"{SENSORS.name}@{message.offset} is no registry entry: {error}") from error
+    async with aclosing(compacted.read(kafka, SENSORS, 0, end)) as messages:
+        async for message in messages:
+            if message.value is None:
+                continue
+            try:
+                registry.apply(decode(message.value))
+            except msgspec.DecodeError as error:
+                raise CannotRun(f"{SENSORS.name}@{message.offset} is no registry entry: {error}") from error
     return registry, end

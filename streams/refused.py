@@ -1,7 +1,7 @@
 """Rejects in PostgreSQL, for people to look at: the newest 50,000 with the beginning of their raw bytes.
 
-Counts by source and reason are kept for ever. The whole of each stands in the `rejects` topic for its
-retention; this mirror does not decode anything again. The caller keeps the topic's offset in the same
+Readings refused are counted by source and reason, for ever. The whole of each reject stands in the `rejects`
+topic for its retention; this mirror decodes nothing again. The caller keeps the topic's offset in the same
 transaction, so a count is exact.
 """
 
@@ -20,16 +20,16 @@ KEPT = 50_000
 RAW_BYTES = 4_096
 
 _INSERT = """
-insert into rejects (log_offset, at, source, reason, detail, raw, size)
-select * from unnest
-    (%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::int[])
+insert into rejects (log_offset, at, source, reason, detail, raw, size, readings)
+select * from unnest (%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bytea[],
+    %s::int[], %s::int[])
 on conflict (log_offset) do nothing
 """
 
 _COUNT = """
 insert into reject_counts (source, reason, n, last_at)
-select source, reason, count(*), max(at) from unnest(%s::text[], %s::text[], %s::timestamptz[])
-    as t (source, reason, at)
+select source, reason, sum(readings), max(at)
+from unnest(%s::text[], %s::text[], %s::timestamptz[], %s::bigint[]) as t (source, reason, at, readings)
 group by source, reason
 on conflict (source, reason) do update
 set n = reject_counts.n + excluded.n, last_at = greatest(reject_counts.last_at, excluded.last_at)
@@ -44,6 +44,7 @@ class _Row(NamedTuple):
     detail: str
     raw: bytes
     size: int
+    readings: int
 
 
 async def store(connection: psycopg.AsyncConnection, messages: Iterable[tuple[int, bytes]]) -> list[str]:
@@ -58,7 +59,7 @@ async def store(connection: psycopg.AsyncConnection, messages: Iterable[tuple[in
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
         await connection.execute(_INSERT, columns)
-        await connection.execute(_COUNT, [columns[2], columns[3], columns[1]])
+        await connection.execute(_COUNT, [columns[2], columns[3], columns[1], columns[7]])
         await connection.execute("delete from rejects where log_offset <= %s", [rows[-1].offset - KEPT])
     return bad
 
@@ -72,6 +73,7 @@ def _row(offset: int, refused: reject.Reject) -> _Row:
         _text(refused.detail),
         refused.raw[:RAW_BYTES],
         len(refused.raw),
+        refused.count,
     )
 
 

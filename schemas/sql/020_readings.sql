@@ -45,11 +45,12 @@ create table rejects (
     reason text not null,
     detail text not null,
     raw bytea not null,
-    size int not null
+    size int not null,
+    readings int not null
 );
 create index rejects_of_source on rejects (source, log_offset);
 
--- Counted apart from the rows above, which are forgotten in time.
+-- Readings, counted apart from the rows above, which are forgotten in time.
 create table reject_counts (
     source text not null,
     reason text not null,
