@@ -1,4 +1,4 @@
-"""A detect worker as a process of its own, for the tests that kill it: `python -m tests.integration.run_detect`.
+"""A detect worker as a process, for the tests that kill it: `python -m tests.integration.run_detect`.
 
 Arguments: KAFKA FOLDER WORKER REPLAY_S. Logs to standard error; ends on SIGTERM as the real service does.
 """

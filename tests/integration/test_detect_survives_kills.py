@@ -117,11 +117,12 @@ async def offsets(kafka: str) -> tuple[dict[int, int | None], dict[int, int]]:
         await consumer.stop()
 
 
+@pytest.mark.timeout(300)
 async def test_a_worker_killed_again_and_again_publishes_what_a_second_reader_finds(
     kafka: str, log: ALog, tmp_path: Path
 ) -> None:
     await log.begin()
-    async with a_worker(kafka, tmp_path) as worker, Published(kafka) as published:
+    async with a_worker(kafka, tmp_path, replay_s=0.2) as worker, Published(kafka) as published:
         for kill in range(4):
             writing = asyncio.create_task(log.minutes(60))
             await until_published(published, worker, want=len(published.bodies) + 20)
