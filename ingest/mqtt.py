@@ -2,8 +2,9 @@
 
 paho-mqtt does the protocol, asyncio watches its socket; nothing runs in threads but the TCP connect. Messages
 go to `receive` as they come; `acknowledge` sends the PUBACK. `pause` leaves the socket unread, so that the
-broker keeps what Kafka cannot take. Reconnects for ever, except when another ingest took the session over:
-two would take it from each other for ever. Answers are not kept without a connection: gateways resend.
+broker keeps what Kafka cannot take. Reconnects for ever, except when another ingest took the session over
+(Mosquitto 2.0.11 only closes the connection, so `superseded` is asked): two would take it from each other for
+ever. Answers are not kept without a connection: gateways resend.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as paho
@@ -54,14 +55,17 @@ class Session:
         user: str,
         password: str,
         receive: Callable[[Message], None],
+        superseded: Callable[[], Awaitable[bool]],
         now: Callable[[], int],
     ) -> None:
-        self.connected = False
+        self.connected = False  # and subscribed
+        self._greeted = False  # the broker let us in: what it kept for us may come before the subscription
         self.trouble = "not connected yet"
         self._address = address
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._receive = receive
+        self._superseded = superseded
         self._now = now
         self._connection = 0
         self._paused = False
@@ -83,6 +87,10 @@ class Session:
         finally:
             misc.cancel()
             connecting.cancel()
+            if self._socket is not None and not self._closing:
+                dropped = self._socket
+                self._closed(self._client, None, dropped)
+                dropped.close()
 
     def pause(self) -> None:
         """Leaves unread what comes from now on."""
@@ -103,11 +111,11 @@ class Session:
 
     def acknowledge(self, message: Message) -> None:
         """PUBACK; after a reconnect the broker sends the message again, so the old one's goes nowhere."""
-        if message.qos == 1 and message.connection == self._connection and self.connected:
+        if message.qos == 1 and message.connection == self._connection and self._greeted:
             self._client.ack(message.mid, message.qos)
 
     def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
-        if not self.connected:
+        if not self._greeted:
             UNSENT.inc()
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -168,6 +176,8 @@ class Session:
                     attempt = 0
             if self._closing:
                 break
+            if self._connection and await self._superseded():
+                raise TakenOver(f"another ingest took the session {topics.INGEST_CLIENT} over")
             log.warning("MQTT: %s", self.trouble)
             await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
             attempt += 1
@@ -198,6 +208,7 @@ class Session:
             self.trouble = f"the broker at {self._address} refuses us: {reason}"
             return
         self._connection += 1
+        self._greeted = True
         options = SubscribeOptions(qos=1, retainHandling=RETAINED_NEVER)
         client.subscribe([(topics.MQTT_UP, options)])
 
@@ -213,7 +224,7 @@ class Session:
 
     def _on_disconnect(self, _: Any, __: Any, flags: Any, reason: ReasonCode, ___: Any) -> None:
         if flags.is_disconnect_packet_from_server and reason.value == TAKEN_OVER:
-            raise TakenOver(f"another client took the session {topics.INGEST_CLIENT} over")
+            raise TakenOver(f"another ingest took the session {topics.INGEST_CLIENT} over")
 
     def _on_message(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
         properties = message.properties
@@ -250,7 +261,7 @@ class Session:
         self._loop.remove_reader(closed)
         self._loop.remove_writer(closed)
         self._socket = None
-        self.connected = False
+        self.connected = self._greeted = False
         CONNECTED.set(0)
         self._lost.set()
 

@@ -25,7 +25,7 @@ from ingest.message import Message
 from ingest.mqtt import Session
 from ingest.registry import Follower
 from ingest.silence import Hearing
-from ingest.tail import Tail, read_tails
+from ingest.tail import Tail, newest_generation, read_tails
 from schemas import control, topics
 from schemas.clock import CityClock
 from schemas.control import Clock, Control, Marks, Ownership, RegistryVersion, RulesVersion, Tick
@@ -116,7 +116,7 @@ class Ingest:
         self._lanes = [lane(topics.READINGS.name, number) for number in range(self._partitions)]
         outlets = Outlets(self._lanes, lane(topics.REJECTS.name, 0), lane(topics.SENSORS.name, 0))
         lanes = [*self._lanes, outlets.rejects, outlets.sensors]
-        session = Session(self._mqtt, *self._account, self._receive, self._now)
+        session = Session(self._mqtt, *self._account, self._receive, self._superseded, self._now)
         broker = self._broker_log()
         intake = Intake(
             clock=self._clock,
@@ -182,6 +182,13 @@ class Ingest:
         self._intake.receive(message)
         if self._load.bytes >= FULL_BYTES and self._session is not None:
             self._session.pause()
+
+    async def _superseded(self) -> bool:
+        """Whether a newer process speaks under our name. Kafka away: no one does."""
+        try:
+            return await newest_generation(self._kafka, self._ingest) > self._generation
+        except KafkaError:
+            return False
 
     def _relieve(self) -> None:
         session = self._session

@@ -112,7 +112,17 @@ async def read_tails(bootstrap: str, partitions: int, ingest: str) -> list[Tail]
         await consumer.stop()
 
 
-async def _tail(consumer: AIOKafkaConsumer, number: int, ingest: str) -> Tail:
+async def newest_generation(bootstrap: str, ingest: str) -> int:
+    """The highest generation of this ingest among the last messages of a partition. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=50)
+    await consumer.start()
+    try:
+        return (await _tail(consumer, 0, ingest, farther=False)).generation
+    finally:
+        await consumer.stop()
+
+
+async def _tail(consumer: AIOKafkaConsumer, number: int, ingest: str, *, farther: bool = True) -> Tail:
     partition = TopicPartition(topics.READINGS.name, number)
     consumer.assign([partition])
     begin: int = (await consumer.beginning_offsets([partition]))[partition]
@@ -126,6 +136,6 @@ async def _tail(consumer: AIOKafkaConsumer, number: int, ingest: str) -> Tail:
             for messages in (await consumer.getmany(partition, timeout_ms=200)).values():
                 for message in messages:
                     tail.take(message.value)
-        if tail.has_marks or first == begin:
+        if tail.has_marks or first == begin or not farther:
             return tail
         look *= FARTHER
