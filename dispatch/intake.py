@@ -54,29 +54,38 @@ class Taken:
 
 
 async def take(work: Ledger, message: Message, linked: Linked) -> Taken:
+    """Raises nothing of its own: what it cannot store, PostgreSQL refuses (psycopg.DataError)."""
     alert = message.alert
     known = await work.rows(
         "select seq, worst, state, case_id from alerts where alert_id = %s", (alert.alert_id,)
     )
     if alert.mode == "shadow" or (known and alert.seq <= known[0]["seq"]):
         return Taken(False)
-    held = known[0]["case_id"] if known else None
-    case = await work.case(held) if held else None
-    worse = bool(known) and alert.worst < known[0]["worst"]
-    await _keep(work, message, bool(known), worse)
-    taken = Taken(True)
-    if grouping.needs_case(alert, case, worse):
+    row: dict[str, Any] = known[0] if known else {"worst": alert.worst, "state": None, "case_id": None}
+    worse = alert.worst < row["worst"]
+    changed = worse or alert.state != row["state"]  # else the case has nothing to learn
+    case = await _case_of(work, row["case_id"]) if changed else None
+    kept = await _keep(work, message, bool(known), worse)
+    taken = Taken(True, None, kept["case_id"])
+    if changed and grouping.needs_case(alert, case, worse):
         taken = await _place(work, message, case, linked)
     elif case is not None:
         taken = await _update(work, message, case)
-    shown = await work.alert(alert.alert_id)
-    assert shown is not None
-    work.show_alert(shown)
+    work.show_alert({**kept, "case_id": taken.case_id})
     return taken
 
 
-async def _keep(work: Ledger, message: Message, known: bool, worse: bool) -> None:
-    """The alert's row and the line of its history. One that got worse wants to be seen again."""
+async def _case_of(work: Ledger, case_id: str | None) -> Case | None:
+    """The alert's case under lock; a merge that came between is followed."""
+    case = await work.case(case_id) if case_id else None
+    while case is not None and case.state is State.merged and case.merged_into:
+        case = await work.case(case.merged_into)
+    return case
+
+
+async def _keep(work: Ledger, message: Message, known: bool, worse: bool) -> dict[str, Any]:
+    """Writes the alert's row, which it gives, and the line of its history. One that got worse wants to
+    be seen again."""
     alert = message.alert
     row: dict[str, Any] = {name: getattr(alert, name) for name in _FIELDS}
     row["evidence"] = Json(msgspec.to_builtins(alert.evidence))
@@ -84,12 +93,16 @@ async def _keep(work: Ledger, message: Message, known: bool, worse: bool) -> Non
     if known:
         row |= dict.fromkeys(_NEW_LOOK) if worse else {}
         sets = ", ".join(f"{name} = %s" for name in row)
-        await work.rows(f"update alerts set {sets} where alert_id = %s", [*row.values(), alert.alert_id])
+        kept = await work.rows(
+            f"update alerts set {sets} where alert_id = %s returning *", [*row.values(), alert.alert_id]
+        )
     else:
         row["raised_at"] = message.kafka_at
         names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
-        await work.rows(f"insert into alerts ({names}) values ({marks})", list(row.values()))
-    await work.rows(
+        kept = await work.rows(
+            f"insert into alerts ({names}) values ({marks}) returning *", list(row.values())
+        )
+    await work.write(
         "insert into alert_changes values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             alert.alert_id,
@@ -103,6 +116,7 @@ async def _keep(work: Ledger, message: Message, known: bool, worse: bool) -> Non
             message.offset,
         ),
     )
+    return kept[0]
 
 
 async def _place(work: Ledger, message: Message, ended: Case | None, linked: Linked) -> Taken:

@@ -53,7 +53,11 @@ class Ledger:
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         async with self._connection.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(query.encode(), values)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall()
+
+    async def write(self, query: str, values: Sequence[Any] = ()) -> None:
+        """As `rows`, for what gives none: in a pipeline it does not wait for the answer."""
+        await self._connection.execute(query.encode(), values)
 
     async def case(self, case_id: str) -> Case | None:
         """Locked until the transaction ends."""
@@ -100,16 +104,16 @@ class Ledger:
         """Live events get their ids under a lock held to the commit: a reader that has seen an id has
         seen every lower one."""
         if self._live:
-            await self.rows("select pg_advisory_xact_lock(%s)", (_LIVE_LOCK,))
+            await self.write("select pg_advisory_xact_lock(%s)", (_LIVE_LOCK,))
             async with self._connection.cursor() as cursor:
                 await cursor.executemany(
                     "insert into live_events (kind, payload) values (%s, %s)",
                     [(kind, Json(payload)) for kind, payload in self._live],
                 )
-            await self.rows("select pg_notify(%s, '')", (LIVE,))
+            await self.write("select pg_notify(%s, '')", (LIVE,))
             self._live.clear()
         if self._told:
-            await self.rows("select pg_notify(%s, '')", (OUTBOX,))
+            await self.write("select pg_notify(%s, '')", (OUTBOX,))
 
     async def _write(self, before: Case | None, after: Case) -> None:
         row = {
@@ -119,10 +123,10 @@ class Ledger:
         }
         if before is None:
             names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
-            await self.rows(f"insert into cases ({names}) values ({marks})", list(row.values()))
+            await self.write(f"insert into cases ({names}) values ({marks})", list(row.values()))
         else:
             sets = ", ".join(f"{name} = %s" for name in row)
-            await self.rows(f"update cases set {sets} where case_id = %s", [*row.values(), after.case_id])
+            await self.write(f"update cases set {sets} where case_id = %s", [*row.values(), after.case_id])
 
     async def _seal(self, after: Case, transition: Transition) -> None:
         last = await self.rows(
@@ -133,7 +137,7 @@ class Ledger:
         row = {name: _value(name, getattr(sealed, name)) for name in Transition.__struct_fields__}
         row["snapshot"] = Json(_snapshot(after))
         names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
-        await self.rows(f"insert into case_transitions ({names}) values ({marks})", list(row.values()))
+        await self.write(f"insert into case_transitions ({names}) values ({marks})", list(row.values()))
         self._told = True
 
     async def _stand(self, before: Case | None, after: Case) -> None:
@@ -143,17 +147,22 @@ class Ledger:
         known = set(before.alerts) if before else set()
         new = [alert for alert in after.alerts if alert not in known]
         if was_open != is_open and known:
-            await self.rows("update case_alerts set open = %s where case_id = %s", (is_open, after.case_id))
+            await self.write("update case_alerts set open = %s where case_id = %s", (is_open, after.case_id))
+        if before is not None and is_open and not was_open:  # reopened: its alerts are its own again
+            await self.write(
+                "update alerts set case_id = %s where alert_id = any(%s)",
+                (after.case_id, list(before.alerts)),
+            )
         for alert_id in new:
-            await self.rows(
+            await self.write(
                 "insert into case_alerts values (%s, %s, %s)"
                 " on conflict (case_id, alert_id) do update set open = excluded.open",
                 (after.case_id, alert_id, is_open),
             )
-            await self.rows("update alerts set case_id = %s where alert_id = %s", (after.case_id, alert_id))
+            await self.write("update alerts set case_id = %s where alert_id = %s", (after.case_id, alert_id))
 
     async def _tell(self, notice: notices.Notice, caused_at: dt.datetime) -> None:
-        await self.rows(
+        await self.write(
             "insert into outbox"
             " (key, alert_id, case_id, level, step, recipient, channel, payload, caused_at,"
             " created_at, next_attempt_at)"

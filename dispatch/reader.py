@@ -125,7 +125,7 @@ class Reader:
         self, partition: int, records: Sequence[ConsumerRecord]
     ) -> list[tuple[ConsumerRecord, Alert | None, Taken]]:
         done: list[tuple[ConsumerRecord, Alert | None, Taken]] = []
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._pool.connection() as connection, connection.pipeline(), connection.transaction():
             work = Ledger(connection, self._now())
             rows = await work.rows(
                 'select next_offset from dispatch_offsets where "partition" = %s for update', (partition,)
@@ -155,7 +155,7 @@ class Reader:
 
     async def _keep_bad(self, work: Ledger, partition: int, record: ConsumerRecord, reason: str) -> None:
         _log.error("alerts, partition %d offset %d is no alert: %s", partition, record.offset, reason)
-        await work.rows(
+        await work.write(
             "insert into dispatch_rejects values (%s, %s, %s, %s, %s) on conflict do nothing",
             (partition, record.offset, self._now(), reason.replace("\0", ""), record.value or b""),
         )
@@ -163,7 +163,7 @@ class Reader:
                           "reason": reason})  # fmt: skip
 
     async def _advance(self, work: Ledger, partition: int, offset: int) -> None:
-        await work.rows(
+        await work.write(
             'update dispatch_offsets set next_offset = %s where "partition" = %s and next_offset < %s',
             (offset, partition, offset),
         )

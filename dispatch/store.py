@@ -444,7 +444,7 @@ async def _change(
     changed = await work.rows(
         f"update alerts set {sets} where alert_id = %s returning *", [*columns.values(), alert["alert_id"]]
     )
-    await work.rows(
+    await work.write(
         "insert into alert_actions (alert_id, action, actor, at, until, reason)"
         " values (%s, %s, %s, %s, %s, %s)",
         (alert["alert_id"], action, actor.name, now, until, reason),
