@@ -22,7 +22,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from cityvigil import gateways
+from cityvigil import compacted, gateways
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import import_registry, read_registry
 from cityvigil.replay_csv import Table
@@ -31,7 +31,7 @@ from cityvigil.stack import Stack
 from cityvigil.wiring import now_us
 from schemas import alert, control, frame
 from schemas.registry import Registry
-from schemas.topics import ALERTS, DETECT_GROUP, MESSAGE_MAX_BYTES, READINGS
+from schemas.topics import ALERTS, DETECT_GROUP, MESSAGE_MAX_BYTES, READINGS, Topic
 from simulators import senml
 from simulators.gateway import Gateway
 from simulators.outbox import Outbox
@@ -73,10 +73,10 @@ class Sent(NamedTuple):
 async def replay(order: Order, stack: Stack, progress: Progress) -> dict[str, int]:
     """`{"sent","acked","rejected","alerts","cases"}`. Raises CannotRun."""
     partition = await _register(order, stack)
-    secret = _secret(order, stack.data)
-    before = await _ends(stack.kafka, ALERTS.name)
+    secret = secret_of(order, stack.data)
+    before = await _ends(stack.kafka, ALERTS)
     sent = await _send(order, stack.mqtt, secret, progress)
-    last = (await _ends(stack.kafka, READINGS.name))[partition]
+    last = (await _ends(stack.kafka, READINGS))[partition]
     progress("waiting for detect and record to pass the last frame")
     await _passed(stack, partition, last)
     raised = await _raised(stack.kafka, order.gateway, before)
@@ -93,7 +93,7 @@ async def _register(order: Order, stack: Stack) -> int:
     zones = [] if zone in registry.zones else [_zone(zone)]
     own = [] if known else [GatewayRow(0, order.gateway, zone, QUIET_S, QUIET_S)]
     sensors = [_sensor(order, registry, zone, column) for column in order.categories]
-    before = await _ends(stack.kafka, READINGS.name)
+    before = await _ends(stack.kafka, READINGS)
     version = await import_registry(
         stack.kafka, zones, own, sensors, len(before), f"replay of {Path(order.table.file).name}"
     )
@@ -118,7 +118,7 @@ def _sensor(order: Order, registry: Registry, zone: str, column: str) -> SensorR
     return SensorRow(0, order.gateway, column, category=order.categories[column], zone=zone, params=params)
 
 
-def _secret(order: Order, data: Path) -> str:
+def secret_of(order: Order, data: Path) -> str:
     """The gateway's secret: from the file named, or kept from an earlier replay, or made now and kept."""
     kept = order.secret_file or data / "replay-secrets" / order.gateway
     if kept.exists():
@@ -249,10 +249,12 @@ async def _passed(stack: Stack, partition: int, end: int) -> None:
 
 async def _raised(kafka: str, gateway: str, before: Mapping[int, int]) -> list[str]:
     """The alerts about this gateway and its sensors that were raised since `before`."""
-    ends = await _ends(kafka, ALERTS.name)
+    ends = await _ends(kafka, ALERTS)
+    behind = {TopicPartition(ALERTS.name, n): end for n, end in ends.items() if end > before.get(n, 0)}
+    if not behind:
+        return []
     found: dict[str, None] = {}
     async with _consumer(kafka) as consumer:
-        behind = {TopicPartition(ALERTS.name, n): end for n, end in ends.items() if end > before.get(n, 0)}
         consumer.assign(list(behind))
         for at in behind:
             consumer.seek(at, before.get(at.partition, 0))
@@ -281,12 +283,13 @@ async def _cases(postgres: str, alerts: Sequence[str]) -> int:
             await asyncio.sleep(LOOK_S)
 
 
-async def _ends(kafka: str, topic: str) -> dict[int, int]:
+async def _ends(kafka: str, topic: Topic) -> dict[int, int]:
     """Partition -> the offset that its next message will have."""
+    partitions = await compacted.partitions_of(kafka, topic)
+    if not partitions:
+        raise CannotRun(f"Kafka at {kafka} has no topic {topic.name}: `cityvigil migrate` makes it")
     async with _consumer(kafka) as consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(topic) or set()
-        ends = await consumer.end_offsets([TopicPartition(topic, n) for n in numbers])
+        ends = await consumer.end_offsets([TopicPartition(topic.name, n) for n in range(partitions)])
         return {at.partition: end for at, end in ends.items()}
 
 
