@@ -34,7 +34,6 @@ FAILURES_BY_ADDRESS = 50
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Any]]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_hasher = argon2.PasswordHasher()
 
 
 class PeopleError(ValueError):
@@ -84,10 +83,13 @@ class Session:
 
 
 class People:
-    """Accounts in PostgreSQL. Times are given by the caller."""
+    """Accounts in PostgreSQL. Times are given by the caller; `hasher` is argon2id with RFC 9106's
+    second recommendation (64 MiB) unless another is given."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, hasher: argon2.PasswordHasher | None = None) -> None:
         self._pool = pool
+        self._hasher = hasher or argon2.PasswordHasher()
+        self._nobody = self._hasher.hash(secrets.token_urlsafe())
         # 64 MiB each while it runs: a storm of log-ins must not take the machine.
         self._hashing = asyncio.Semaphore(2)
 
@@ -251,12 +253,18 @@ class People:
 
     async def _hash(self, secret: str) -> str:
         async with self._hashing:
-            return await asyncio.to_thread(_hasher.hash, secret)
+            return await asyncio.to_thread(self._hasher.hash, secret)
 
     async def _verify(self, hashed: str | None, secret: str) -> bool:
         """Takes as long for an account that does not exist, so that names cannot be told by the clock."""
         async with self._hashing:
-            return await asyncio.to_thread(_matches, hashed or _NOBODY, secret)
+            return await asyncio.to_thread(self._matches, hashed or self._nobody, secret)
+
+    def _matches(self, hashed: str, secret: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, secret)
+        except argon2.exceptions.VerifyMismatchError:
+            return False
 
     async def _rows(self, query: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
@@ -311,16 +319,3 @@ def _user(row: dict[str, Any]) -> User:
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
-
-
-def _matches(hashed: str, secret: str) -> bool:
-    try:
-        return _hasher.verify(hashed, secret)
-    except argon2.exceptions.VerifyMismatchError:
-        return False
-
-
-_NOBODY = (
-    # argon2id of a random secret nobody has, with the hasher's own parameters.
-    "$argon2id$v=19$m=65536,t=3,p=4$LKfJWEHf89VVKA/vJfZAXA$hmAGop6y0I/tqRwYkf0rlBoH6B4nYXk2hDJOpHQAYks"
-)

@@ -12,13 +12,13 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import argon2
 import httpx
 import psycopg
-from prometheus_client import REGISTRY
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import health
@@ -49,6 +49,9 @@ CATEGORIES = {
     "bridge": "bridge_strain",
     "fire": "fire_smoke_detector_state",
 }
+QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""The real parameters cost a tenth of a second and 64 MiB a log-in; test_people.py has them once."""
+
 DENIED = {"gateway": "gw-gas-n01-1", "reason": "syntax", "count": 3, "last_at": "2026-03-02T04:00:00+00:00"}
 
 
@@ -69,6 +72,7 @@ class Stand:
     clock: CityClock
     console: Console
     trust: dict[str, Any]
+    clients: AsyncExitStack
     passwords: dict[str, str] = field(default_factory=dict)
     _offset: int = 0
 
@@ -83,14 +87,19 @@ class Stand:
             work = Ledger(connection, now())
             for alert in alerts:
                 self._offset += 1
-                await take(work, Message(alert, now(), 0, self._offset), lambda one, other: False)
+                await take(work, Message(alert, now(), 0, self._offset), lambda one, other: None)
             await work.finish()
         found = await self.store.alert(alerts[-1].alert_id)
         assert found is not None
         return str(found["case_id"])
 
+    async def visitor(self, **headers: str) -> httpx.AsyncClient:
+        """Somebody without a log-in; closed at the end."""
+        client = httpx.AsyncClient(base_url=self.url, headers=headers)
+        return await self.clients.enter_async_context(client)
+
     async def logged_in(self, user: str) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(base_url=self.url)
+        client = await self.visitor()
         answer = await client.post("/api/v1/session", json={"user": user, "password": self.passwords[user]})
         assert answer.status_code == 200, answer.text
         return client
@@ -123,13 +132,13 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
         async def rules() -> list[Rule]:
             return default_rules(judgement_live=True)
 
-        store, people = Store(pool), People(pool)
+        store, people = Store(pool), People(pool, QUICK)
         desk = Desk(store, people, History(pool), clock, now_us, trusting, rules)
         not_ready: list[Console] = []
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
         console = Console(desk, dsn=dsn, host="127.0.0.1", port=0, routes=routes)
         not_ready.append(console)
-        stand = Stand(dsn, pool, store, people, clock, console, trust)
+        stand = Stand(dsn, pool, store, people, clock, console, trust, AsyncExitStack())
         logins = await add_demo_users(people, ["gas-company", "water-group"], now())
         stand.passwords = {login["user"]: login["password"] for login in logins}
         stop = asyncio.Event()
@@ -140,12 +149,9 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
                 await asyncio.sleep(0.02)
             yield stand
         finally:
+            await stand.clients.aclose()
             stop.set()
             await running
-
-
-def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def _register(connection: psycopg.Connection[Any], sensors: int) -> None:

@@ -22,7 +22,7 @@ from dispatch.console.duty_page import health_for
 from dispatch.console.feed import Feed
 from dispatch.console.identity import signed_in
 from dispatch.console.problems import Problem
-from dispatch.console.render import boot, renderer_of, shown_time, unit_names, zone_names
+from dispatch.console.render import boot, own_units, renderer_of, shown_time, unit_names, zone_names
 from dispatch.console.words import Words, language_of, words
 from dispatch.lifecycle import TABLE
 from dispatch.people import User
@@ -198,6 +198,7 @@ async def _values(request: Request, user: User, said: Words, case: Mapping[str, 
         "unseen": watches and unseen and case["state"] not in ENDED,
         "may_shelve": watches,
         "needs_reason": NEEDS_REASON,
+        "own_units": own_units(),
         "roles": tuple(Role),
         "zones": await zone_names(desk, said.language),
         "note_of": lambda step: _note(step, said),

@@ -44,6 +44,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
 
     def page(
         self,
@@ -66,6 +67,7 @@ class Renderer:
             "units": unit_names(said.language),
             "clock_of": lambda text: shown_time(text, now),
             "number": shown_number,
+            "unit_sign": unit_sign,
             "sound": False,
             "page": "",
             **values,
@@ -103,12 +105,26 @@ def shown_number(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+_SIGNS = {"1": "", "Cel": "°C", "deg": "°", "m3/h": "m³/h", "m/s2": "m/s²", "um/m": "µε"}
+
+
+def unit_sign(ucum: str | None) -> str:
+    """A UCUM unit as people write it: annotations lose their braces.
+
+    >>> unit_sign("%{vol}"), unit_sign("Cel"), unit_sign("1"), unit_sign(None), unit_sign("MPa")
+    ('%vol', '°C', '', '', 'MPa')
+    """
+    text = ucum or ""
+    return _SIGNS.get(text, text.replace("{", "").replace("}", ""))
+
+
 def unit_names(language: str) -> dict[str, str]:
-    return {
-        unit.unit: unit.name_zh if language == "zh-CN" else unit.name_en
-        for unit in units().values()
-        if not unit.outside
-    }
+    return {unit.unit: unit.name_zh if language == "zh-CN" else unit.name_en for unit in units().values()}
+
+
+def own_units() -> list[str]:
+    """Those that a case can be dispatched to: who is outside (119, 110) is told, not dispatched."""
+    return [unit.unit for unit in units().values() if not unit.outside]
 
 
 async def zone_names(desk: Desk, language: str) -> dict[str, str]:
@@ -130,7 +146,7 @@ def boot(request: Request, user: User, said: Words, zones: Mapping[str, str], **
             "categories": said.categories(),
             **{
                 part: said.part(f"{part}.")
-                for part in ("level", "state", "condition", "clock", "age", "queue", "map")
+                for part in ("level", "state", "condition", "clock", "age", "queue", "map", "network")
             },
             **said.part("script."),
             "trust": said.part("trust."),

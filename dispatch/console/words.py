@@ -34,9 +34,13 @@ class Words:
         """Every text below a prefix, for scripts: part("state.") -> {"detected": ...}."""
         return {key.removeprefix(prefix): text for key, text in self.texts.items() if key.startswith(prefix)}
 
-    def category(self, key: str | None) -> str:
-        """The name of a category; a key that the catalogue lacks is shown as it is."""
-        return self.categories().get(key or "", key or "")
+    def category(self, key: str | None, network: str | None = None) -> str:
+        """The name of a category; a key that the catalogue lacks is shown as it is. A fault of our own
+        equipment says so before what the device measures."""
+        name = self.categories().get(key or "", key or "")
+        return (
+            f"{self('network.device')} · {name}" if network == "device" and key != "device_silence" else name
+        )
 
     def categories(self) -> dict[str, str]:
         return _categories(self.language)
@@ -51,7 +55,8 @@ def words(language: str) -> Words:
 @functools.cache
 def _categories(language: str) -> dict[str, str]:
     return {
-        key: row.name_zh if language == "zh-CN" else row.quantity[:1].upper() + row.quantity[1:]
+        # The catalogue's English describes the quantity; its key is what a list has room for.
+        key: row.name_zh if language == "zh-CN" else key.replace("_", " ").capitalize()
         for key, row in catalogue().items()
     }
 

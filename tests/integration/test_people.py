@@ -18,6 +18,7 @@ from dispatch.people import SESSION_LIFE, LoginRefused, People, PeopleError, add
 from dispatch.totp import STEP_S, code_at
 from schemas.case import Role
 from schemas.migrations import migrations
+from tests.console_stand import QUICK
 
 NOON = dt.datetime(2026, 3, 2, 4, 0, tzinfo=dt.UTC)
 DESK = "10.0.0.7"
@@ -33,7 +34,7 @@ def migrate(dsn: str) -> None:
 async def people(postgres_dsn: str) -> AsyncIterator[People]:
     migrate(postgres_dsn)
     async with AsyncConnectionPool(postgres_dsn, min_size=1, max_size=4, open=False) as pool:
-        yield People(pool)
+        yield People(pool, QUICK)
 
 
 async def refused(people: People, name: str, password: str, code: str | None = None, **at: object) -> str:
@@ -54,6 +55,19 @@ async def test_a_session_is_its_users_until_the_shift_is_over(people: People) ->
     assert await people.by_session(session.cookie, NOON + SESSION_LIFE) is None
     await people.log_out(session.cookie)
     assert await people.by_session(session.cookie, NOON) is None
+
+
+async def test_with_the_real_parameters_a_password_is_argon2id(people: People, postgres_dsn: str) -> None:
+    async with AsyncConnectionPool(postgres_dsn, min_size=1, max_size=2, open=False) as pool:
+        real = People(pool)
+        password, _ = await real.add("li", roles=["duty"], now=NOON)
+        assert await real.log_in("li", password, None, address=DESK, now=NOON)
+        assert await refused(real, "li", password + "x") == "credentials"
+        async with pool.connection() as connection:
+            cursor = await connection.execute("select password from users")
+            row = await cursor.fetchone()
+    assert row is not None
+    assert row[0].startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 async def test_neither_passwords_nor_cookies_nor_tokens_stand_in_the_database(

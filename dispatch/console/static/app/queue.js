@@ -27,6 +27,7 @@ export function startQueue(boot, sound) {
   let movedAt = 0;
   let held = 0;
   let more = boot.cases.next !== null;
+  let served = null;
   const hidden = new Set();
   const onSelect = [];
 
@@ -60,7 +61,8 @@ export function startQueue(boot, sound) {
     return [one.case_id, what(one), where(one), unit(one), one.place, one.text].join(" ").toLowerCase();
   }
 
-  const what = (one) => boot.words.categories[one.category] ?? one.category;
+  const named = (one) => boot.words.categories[one.category] ?? one.category;
+  const what = (one) => (one.network === "device" && one.category !== "device_silence" ? `${boot.words.network.device} · ${named(one)}` : named(one));
   const where = (one) => boot.zones[one.zone] ?? one.zone ?? boot.words.no_zone;
   const unit = (one) => boot.units[one.unit] ?? one.unit ?? "";
 
@@ -171,6 +173,7 @@ export function startQueue(boot, sound) {
       focused.firstChild.focus({ preventScroll: true });
     }
     tell();
+    sum();
     document.dispatchEvent(new Event("cityvigil:rows"));
   }
 
@@ -281,17 +284,24 @@ export function startQueue(boot, sound) {
   place();
 
   function counted(counts) {
+    served = counts ?? served;
+    sum();
     if (!counts) return;
-    document.getElementById("sum-open").textContent = counts.open;
-    document.getElementById("sum-unseen").textContent = counts.unacknowledged;
-    for (const box of document.querySelectorAll("[data-count]")) {
-      box.textContent = counts.by_level[box.dataset.count] ?? 0;
-    }
     const rate = document.getElementById("rate");
-    if (rate) {
-      rate.textContent = rate.dataset.text.replace("{n}", counts.raised_10min ?? "–");
-      rate.dataset.state = counts.raised_10min > 10 ? "flood" : "";
-    }
+    rate.textContent = rate.dataset.text.replace("{n}", counts.raised_10min);
+    rate.dataset.state = counts.raised_10min > 10 ? "flood" : "";
+  }
+
+  // What is loaded is counted here, at once; a flood that is not all loaded, by the server.
+  function sum() {
+    const open = [...cases.values()].filter((one) => !ENDED.has(one.state));
+    const levels = { 1: 0, 2: 0, 3: 0, 4: 0 };
+    for (const one of open) levels[one.level] += 1;
+    const all = more && served ? served.open_cases : levels;
+    const total = Object.values(all).reduce((a, b) => a + b, 0);
+    document.getElementById("sum-open").textContent = total;
+    document.getElementById("sum-unseen").textContent = more && served ? served.cases_unseen : open.filter(unseen).length;
+    for (const box of document.querySelectorAll("[data-count]")) box.textContent = all[box.dataset.count] ?? 0;
   }
 
   return {
