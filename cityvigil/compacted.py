@@ -19,8 +19,8 @@ BATCH_BYTES = MESSAGE_MAX_BYTES // 4
 async def end_of(bootstrap: str, topic: Topic) -> int:
     """The offset that the next message will have; 0 if there never was one."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()
         partition = TopicPartition(topic.name, 0)
         ends: dict[TopicPartition, int] = await consumer.end_offsets([partition])
         return ends[partition]
@@ -46,8 +46,8 @@ async def read(
         fetch_max_wait_ms=50,
         max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         partition = TopicPartition(topic.name, 0)
         consumer.assign([partition])
         consumer.seek(partition, first)
@@ -70,8 +70,8 @@ async def append(bootstrap: str, topic: Topic, messages: Sequence[tuple[bytes, b
         max_batch_size=BATCH_BYTES,
         max_request_size=MESSAGE_MAX_BYTES,
     )
-    await producer.start()
     try:
+        await producer.start()
         offsets: list[tuple[int, int]] = []
         batch = producer.create_batch()
         for key, value in messages:
@@ -94,8 +94,8 @@ async def _sent(producer: AIOKafkaProducer, topic: Topic, batch: object) -> tupl
 async def partitions_of(bootstrap: str, topic: Topic) -> int:
     """How many partitions a topic has; 0 if it is not there."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         (described,) = await admin.describe_topics([topic.name])
     finally:
         await admin.close()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import psycopg
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
+from psycopg.conninfo import conninfo_to_dict
 
 from cityvigil import compacted
 from cityvigil.errors import CannotRun
@@ -53,7 +54,7 @@ async def migrate(settings: Settings, *, judgement_live: bool) -> Report:
             await _make_topics(settings.kafka, settings.partitions, report)
             await _publish_rules(settings.kafka, judgement_live, report)
     except psycopg.OperationalError as error:
-        raise CannotRun(f"PostgreSQL at {settings.postgres}: {_one_line(error)}") from error
+        raise CannotRun(f"PostgreSQL at {_place(settings.postgres)}: {_one_line(error)}") from error
     except KafkaError as error:
         raise CannotRun(f"Kafka at {settings.kafka}: {_one_line(error)}") from error
     return report
@@ -99,8 +100,8 @@ async def _make_topics(bootstrap: str, partitions: int, report: Report) -> None:
     """Replication 1: one broker. A cluster's operator makes the topics with replication 3 beforehand."""
     wanted = {topic.name: topic.partitions or partitions for topic in topics.ALL}
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         there = set(await admin.list_topics())
         new = [
             NewTopic(
@@ -149,6 +150,12 @@ async def _publish_rules(bootstrap: str, judgement_live: bool, report: Report) -
     messages.append((b"version", encode(RulesMarker(1, by=BY))))
     await compacted.append(bootstrap, topics.RULES, messages)
     report.rules = len(rules)
+
+
+def _place(dsn: str) -> str:
+    """The address in a DSN, without its password."""
+    fields = conninfo_to_dict(dsn)
+    return f"{fields.get('host', 'localhost')}:{fields.get('port', 5432)}/{fields.get('dbname', '')}"
 
 
 def _one_line(error: Exception) -> str:

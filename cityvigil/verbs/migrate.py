@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 
 from cityvigil.migrate import Report, migrate
 from cityvigil.wiring import settings_from_environ
@@ -30,6 +31,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _run(args: argparse.Namespace) -> int:
+    for name in ("aiokafka", "cityvigil"):  # everything is said below, in a line each
+        logging.getLogger(name).addHandler(logging.NullHandler())
     print("\n".join(lines(asyncio.run(migrate(settings_from_environ(), judgement_live=args.demo)))))
     return 0
 

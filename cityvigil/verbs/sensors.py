@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import fcntl
 import getpass
+import logging
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,6 +137,7 @@ def _load(data: Path) -> Registry:
 
 
 def _talking(kafka: str, work: Coroutine[Any, Any, _T]) -> _T:
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what went wrong is said in one line
     try:
         return asyncio.run(work)
     except KafkaError as error:

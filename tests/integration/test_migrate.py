@@ -89,6 +89,6 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(fresh_stack: Stac
 
 
 async def test_what_cannot_be_reached_is_named(fresh_stack: Stack, unique: str) -> None:
-    nowhere = "postgresql://cityvigil@127.0.0.1:1/cityvigil"
-    with pytest.raises(CannotRun, match=re.escape(f"PostgreSQL at {nowhere}: ")):
+    nowhere = "postgresql://cityvigil:secret@127.0.0.1:1/city"
+    with pytest.raises(CannotRun, match=re.escape("PostgreSQL at 127.0.0.1:1/city: ")):
         await migrate(settings_of(fresh_stack, nowhere), judgement_live=True)
