@@ -115,13 +115,16 @@ def _threshold(program: Program, lane: Lane, change: Change) -> Seen:
     slot = facts.slots[0 if change.slot == NO_SLOT or change.slot >= len(facts.slots) else change.slot]
     value = slot.depth - change.value if slot.shown == "freeboard" else change.value
     value = change.score if slot.window >= 0 else value
-    limit_zh, limit_en = _limit(slot, category)
+    limit_zh, limit_en = _limit(slot)
+    # Own weather stations observe; official warnings come from the weather service alone.
+    title_zh = f"实况提示：{rule.title_zh}" if category.domain == "weather" else rule.title_zh
+    title_en = f"observation: {rule.title_en}" if category.domain == "weather" else rule.title_en
     if category.is_state:
         doing = ("恢复正常", "back to normal") if change.change == "clear" else ("动作", "active")
-        what_zh, what_en = f"{rule.title_zh}：{doing[0]}", f"{rule.title_en}: {doing[1]}"
+        what_zh, what_en = f"{title_zh}：{doing[0]}", f"{title_en}: {doing[1]}"
     else:
         said_zh, said_en = _saying(slot, value, category)
-        what_zh, what_en = f"{rule.title_zh}{said_zh}{limit_zh}", f"{rule.title_en}{said_en}{limit_en}"
+        what_zh, what_en = f"{title_zh}{said_zh}{limit_zh}", f"{title_en}{said_en}{limit_en}"
     return Seen(
         what_zh,
         what_en,
@@ -133,7 +136,7 @@ def _threshold(program: Program, lane: Lane, change: Change) -> Seen:
     )
 
 
-def _limit(slot: Slot, category: Category) -> tuple[str, str]:
+def _limit(slot: Slot) -> tuple[str, str]:
     text = f"{abs(slot.limit) if slot.shown in ('roc', 'drop') else slot.limit:.4g}"
     if slot.side == 0:
         return "", ""

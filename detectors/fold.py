@@ -183,7 +183,7 @@ class Partition:
         gateway = self.program.gateway[row]
         working = self.intake.work[gateway] - self.heard_work[row]
         first = tracks.lane.table.intervals.min(axis=1) * tracks.lane.table.interval_us
-        late = (working >= first[tracks.lane.kind]) & (self.heard_work[row] != NEVER)
+        late = (working >= first[tracks.lane.kind]) & (self.heard_at[row] != NEVER)
         track = np.flatnonzero((late | (tracks.episodes.level > 0)) & scope[gateway])
         if not len(track):
             return []

@@ -17,7 +17,7 @@ import numpy as np
 from detectors.program import Program
 from schemas.control import Gap, Marks, Ownership, Tick
 from schemas.frame import Frame, SegmentFlag
-from schemas.reading import FUTURE_SUSPECT_US, SCORED, Flag
+from schemas.reading import EARLIEST_US, FUTURE_SUSPECT_US, SCORED, Flag
 from schemas.sequence import Mark, Seen, observe, skip_to
 
 NEVER = np.iinfo(np.int64).min
@@ -86,7 +86,7 @@ class Intake:
         received = segments["received_at"][segment]
         at = np.ascontiguousarray(records["time"])
         value = np.ascontiguousarray(records["value"])
-        in_time = at <= received + FUTURE_SUSPECT_US
+        in_time = (at <= received + FUTURE_SUSPECT_US) & (at >= EARLIEST_US)
         newest = np.full(len(segments), NEVER)
         filled = np.flatnonzero(counts)
         if len(filled):

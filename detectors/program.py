@@ -151,7 +151,7 @@ def _lanes(
             unguarded.append(Unguarded(sensor.sensor, "", reason))
         else:
             by_category.setdefault(sensor.category or "", []).append(row)
-    params = [relevant(sensor.params) for sensor in sensors]
+    alike = _alike(sensors, gateways, index)
     for number, rule in enumerate(rules):
         detector = DETECTORS[rule.detector]
         if detector.looks_at == "gateways":
@@ -160,17 +160,16 @@ def _lanes(
                     bound = detector.bind(rule, None, None, gateway.interval_s)
                     _place(drafts, detector, i, number, bound)
             continue
-        cache: dict[object, Bound] = {}
+        cache: dict[int, Bound] = {}
         categories = rule.selector.categories or tuple(by_category)
         for row in sorted(row for key in set(categories) for row in by_category.get(key, ())):
             if rule.selector.zones and zones[row] not in rule.selector.zones:
                 continue
             sensor = sensors[row]
-            every = gateways[index[sensor.gateway]].interval_s
-            key = (sensor.category, params[row], every if detector.looks_at == "gaps" else 0.0)
-            if key not in cache:
-                cache[key] = detector.bind(rule, sensor, _category(sensor), every)
-            bound = cache[key]
+            if alike[row] not in cache:
+                every = gateways[index[sensor.gateway]].interval_s
+                cache[alike[row]] = detector.bind(rule, sensor, _category(sensor), every)
+            bound = cache[alike[row]]
             unguarded += [Unguarded(sensor.sensor, rule.name, reason) for reason in bound.reasons]
             _place(drafts, detector, row, number, bound)
     order = list(DETECTORS)
@@ -180,6 +179,17 @@ def _lanes(
         for draft in drafts[key]
     )
     return lanes, tuple(unguarded)
+
+
+def _alike(sensors: tuple[Sensor, ...], gateways: tuple[Gateway, ...], index: dict[str, int]) -> list[int]:
+    """By row a number that sensors share for which every rule is bound alike."""
+    seen: dict[object, int] = {}
+    return [
+        seen.setdefault(
+            (sensor.category, relevant(sensor.params), gateways[index[sensor.gateway]].interval_s), len(seen)
+        )
+        for sensor in sensors
+    ]
 
 
 def _category(sensor: Sensor) -> Category | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
 from detectors.contract import NO_SLOT
 from detectors.program import Lane, Program
+from detectors.registry import DETECTORS
 from detectors.tracks import Tracks
 from schemas import alert as alerts
 from schemas.sequence import Mark
@@ -180,34 +181,59 @@ def _fill(partition: Partition, saved: _Snapshot) -> None:
     _move(partition.tracks, program, saved)
 
 
+class _Homes(NamedTuple):
+    """Where the tracks of one rule are kept: parallel arrays."""
+
+    subject: np.ndarray
+    lane: np.ndarray
+    track: np.ndarray
+    label: np.ndarray
+
+
 def _move(all_tracks: list[Tracks], program: Program, saved: _Snapshot) -> None:
     """Each track's state from the saved track of the same name, if there is one."""
-    names = saved.numbers.array().tolist(), saved.gateways
-    homes: dict[tuple[Any, ...], tuple[int, int, _Label]] = {}
-    for i, kept in enumerate(saved.lanes):
-        at_gateway = kept.detector == "blind-area"
-        rows, label = kept.row.array().tolist(), kept.label.array().tolist()
-        for track, row in enumerate(rows):
-            mark = kept.labels[label[track]]
-            subject = names[1][row] if at_gateway else names[0][row]
-            home = i, track, mark
-            homes[kept.detector, subject, mark.rule, mark.mode] = home
-            homes.setdefault((kept.detector, subject, mark.rule, None), home)
+    homes = _homes(program, saved)
     for tracks in all_tracks:
-        moves: dict[tuple[int, bool, bool], list[tuple[int, int]]] = {}
         name = tracks.lane.detector.name
         labels, label_of = labels_of(tracks.lane)
-        for track, (row, which) in enumerate(zip(tracks.lane.row.tolist(), label_of.tolist(), strict=True)):
-            mark = labels[which]
-            subject = program.gateways[row].gateway if name == "blind-area" else program.sensors[row].sensor
-            same = homes.get((name, subject, mark.rule, mark.mode))
-            found = same or homes.get((name, subject, mark.rule, None))
-            if found is not None:
-                fits = (found[2].version, found[2].shape) == (mark.version, mark.shape)
-                moves.setdefault((found[0], same is not None, fits), []).append((track, found[1]))
-        for (number, whole, fits), pairs in moves.items():
-            new, old = np.array(pairs, np.int64).T
-            _copy(tracks, saved.lanes[number], new, old, whole=whole, fits=fits)
+        at_gateway = tracks.lane.detector.looks_at == "gateways"
+        subject = tracks.lane.row if at_gateway else program.numbers[tracks.lane.row]
+        for number, label in enumerate(labels):
+            same = homes.get((name, label.rule, label.mode))
+            found = same or homes.get((name, label.rule, None))
+            if found is None:
+                continue
+            mine = np.flatnonzero(label_of == number)
+            _, here, there = np.intersect1d(
+                subject[mine], found.subject, assume_unique=True, return_indices=True
+            )
+            source = found.lane[there] << 32 | found.label[there]
+            for pair in np.unique(source).tolist():
+                kept, pick = saved.lanes[pair >> 32], source == pair
+                old = kept.labels[pair & 0xFFFF_FFFF]
+                fits = (old.version, old.shape) == (label.version, label.shape)
+                new, track = mine[here[pick]], found.track[there[pick]]
+                _copy(tracks, kept, new, track, whole=same is not None, fits=fits)
+
+
+def _homes(program: Program, saved: _Snapshot) -> dict[tuple[str, str, str | None], _Homes]:
+    """(detector, rule, mode) -> its tracks; under mode None those of any one mode of the rule."""
+    numbers = saved.numbers.array()
+    index = {gateway.gateway: i for i, gateway in enumerate(program.gateways)}
+    gateways = np.array([index.get(name, -1 - i) for i, name in enumerate(saved.gateways)], np.int64)
+    pieces: dict[tuple[str, str, str | None], list[_Homes]] = {}
+    for i, kept in enumerate(saved.lanes):
+        at_gateway = DETECTORS[kept.detector].looks_at == "gateways"
+        subject = (gateways if at_gateway else numbers)[kept.row.array()]
+        label = kept.label.array()
+        for j, mark in enumerate(kept.labels):
+            track = np.flatnonzero(label == j)
+            home = _Homes(subject[track], np.full(len(track), i), track, np.full(len(track), j))
+            pieces.setdefault((kept.detector, mark.rule, mark.mode), []).append(home)
+    homes = {key: _Homes(*map(np.concatenate, zip(*parts, strict=True))) for key, parts in pieces.items()}
+    for (detector, rule, _), home in list(homes.items()):
+        homes.setdefault((detector, rule, None), home)
+    return homes
 
 
 def _copy(tracks: Tracks, lane: _Lane, new: np.ndarray, old: np.ndarray, *, whole: bool, fits: bool) -> None:

@@ -276,6 +276,15 @@ def test_a_sensor_that_only_reports_events_is_never_silent() -> None:
     assert partition.fold(log) == []
 
 
+def test_a_sensor_whose_clock_only_ever_ran_ahead_is_not_called_silent() -> None:
+    partition = a_partition(a_sensor(1), a_sensor(2), rules=[an_equipment_rule("device-silence")])
+    ahead = a_frame(a_reading(1, 4000, 0.02), a_reading(2, 0, 0.02), received=1)
+    log: list[Frame | Control] = [ahead, a_tick(2)]
+    for i in range(1, 10):
+        log += [a_frame(a_reading(2, 60 * i, 0.02), sequence=i + 1), a_tick(60 * i + 1)]
+    assert partition.fold(log) == []
+
+
 def test_a_stuck_sensor_is_level_four_once() -> None:
     partition = a_partition(a_sensor(1, "water_main_pressure"), rules=[an_equipment_rule("device-stuck")])
     noisy = [0.351, 0.349, 0.352, 0.350, 0.353]
@@ -335,6 +344,13 @@ def test_evidence_says_what_against_what_since_when_and_who_agrees() -> None:
     assert to_us(first.published_at) == WALL + 60_000_000 - 20_000
     assert second.subject == "sensor/gw-1/p2"
     assert alerts.decode(alerts.encode(first)) == first
+
+
+def test_own_weather_is_an_observation_and_never_an_official_warning() -> None:
+    partition = a_partition(a_sensor(1, "weather_wind_gust"), rules=[a_rule("weather_wind_gust")])
+    (alert,) = partition.fold([a_frame(a_reading(1, 0, 21.5))])
+    assert alert.evidence.text_zh == "实况提示：阵风 21.5 m/s（限 20.8），08:00 起。"
+    assert alert.evidence.text_en == "Observation: 3-s gust 21.5 m/s (limit 20.8), since 08:00."
 
 
 def test_a_neighbour_is_shown_as_it_stood_at_that_place_of_the_log() -> None:
