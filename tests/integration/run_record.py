@@ -11,7 +11,9 @@ from streams.record import Record
 
 async def main(kafka: str, postgres: str) -> None:
     logging.basicConfig(level=logging.INFO)
-    record = Record(kafka=kafka, postgres=postgres, clock=CityClock(), wall_us=lambda: time.time_ns() // 1_000)
+    record = Record(
+        kafka=kafka, postgres=postgres, clock=CityClock(), wall_us=lambda: time.time_ns() // 1_000
+    )
     await record.run(asyncio.Event())
 
 
