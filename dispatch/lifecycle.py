@@ -245,6 +245,7 @@ def _act(case: Case, act: Act, now: dt.datetime) -> tuple[Case, Transition]:
             changes["resume_to"] = None
         case Action.merge:
             assert act.into is not None
+            _permit_where(act.into, act.actor)
             changes["merged_into"] = act.into.case_id
             evidence["into"] = act.into.case_id
         case Action.close:
@@ -269,8 +270,7 @@ def _permit(case: Case, action: Action, actor: Actor, now: dt.datetime) -> None:
 def _permit_who(case: Case, action: Action, actor: Actor, now: dt.datetime) -> Role:
     """The role in which this person may do it. Raises Forbidden."""
     role = TABLE[action].role
-    if actor.districts and case.district not in actor.districts:
-        raise Forbidden(f"{actor.name} works in {', '.join(sorted(actor.districts))}, not {case.district}")
+    _permit_where(case, actor)
     if action is Action.return_ and case.state is State.dispatched and clocks.return_over(case, now):
         if Role.leader not in actor.roles:
             raise Forbidden("the time to return has passed: only the shift leader may still do it")
@@ -287,6 +287,11 @@ def _permit_who(case: Case, action: Action, actor: Actor, now: dt.datetime) -> R
     if checks and actor.unit is not None and actor.unit in (case.unit, *case.co_units):
         raise Forbidden(f"{actor.unit} did the work: somebody else checks it")
     return role
+
+
+def _permit_where(case: Case, actor: Actor) -> None:
+    if actor.districts and case.district not in actor.districts:
+        raise Forbidden(f"{actor.name} works in {', '.join(sorted(actor.districts))}, not {case.district}")
 
 
 def _permit_when(case: Case, action: Action, now: dt.datetime) -> None:

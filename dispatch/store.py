@@ -11,7 +11,7 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,12 +213,9 @@ class Store:
             raise Invalid(f"no unit {unit!r}")
         if wanted is Action.merge and not isinstance(into, str):
             raise Invalid("merge needs into, the case that goes on")
-        asked = [case_id, *([into] if wanted is Action.merge and into else [])]
-        async with self._ledger(now) as work:
-            locked = {name: await _locked(work, name) for name in ledger.in_order(asked)}
-            case = locked[case_id]
-            other = locked[into] if wanted is Action.merge and into else None
-            act = lifecycle.Act(
+
+        def asked(case: Case, other: Case | None) -> lifecycle.Act:
+            return lifecycle.Act(
                 action=wanted,
                 actor=actor,
                 version=version,
@@ -228,12 +225,31 @@ class Store:
                 result=verdict,
                 into=other,
             )
+
+        into = into if wanted is Action.merge else None
+        for _ in range(3):
+            with suppress(errors.DeadlockDetected):  # a merge and the alerts' reader, in two orders
+                return await self._act(case_id, into, asked, now)
+        return await self._act(case_id, into, asked, now)
+
+    async def _act(
+        self,
+        case_id: str,
+        into: str | None,
+        asked: Callable[[Case, Case | None], lifecycle.Act],
+        now: dt.datetime,
+    ) -> Case:
+        async with self._ledger(now) as work:
+            names = ledger.in_order([case_id, *([into] if into else [])])
+            locked = {name: await _locked(work, name) for name in names}
+            case, other = locked[case_id], locked[into] if into else None
+            act = asked(case, other)
             after, transition = lifecycle.apply(case, act, now)
-            if wanted is Action.reopen:
+            if act.action is Action.reopen:
                 await _free_to_reopen(work, case)
             await work.record(case, after, transition)
             if other is not None:
-                joined, line = lifecycle.apply(other, lifecycle.Absorbed(case, actor), now)
+                joined, line = lifecycle.apply(other, lifecycle.Absorbed(case, act.actor), now)
                 await work.record(other, joined, line)
             return after
 

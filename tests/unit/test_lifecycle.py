@@ -157,6 +157,9 @@ def test_an_officer_of_one_district_may_not_act_in_another() -> None:
     elsewhere = Actor(name="wu", roles=frozenset({Role.duty}), districts=frozenset({"laoshan"}))
     with pytest.raises(Forbidden, match="laoshan"):
         act(a_case(), Action.verify, elsewhere, result=Verdict.real)
+    leader = Actor(name="wu", roles=frozenset({Role.leader}), districts=frozenset({"shinan"}))
+    with pytest.raises(Forbidden, match="laoshan"):
+        act(a_case(), Action.merge, leader, into=replace(OTHER, district="laoshan"))
 
 
 @pytest.mark.parametrize("unit", ["gas-company", "street-grid"])
