@@ -1,1 +1,1 @@
-"""The edges that read the readings log: detect (Faust, to alerts), record (the historian, to the database)."""
+"""The edges that read the readings log: detect (Faust, to alerts), record (the historian)."""
