@@ -52,4 +52,5 @@ def test_every_reading_of_a_recorded_file_is_answered_stored_and_passed_by_detec
         gateway,
     )
     assert (count, distinct) == (readings, readings)
-    assert (first * 1_000_000, last * 1_000_000) == (table.times_us.min(), table.times_us.max())
+    times = table.times_us.tolist()
+    assert (int(first * 1_000_000), int(last * 1_000_000)) == (min(times), max(times))
