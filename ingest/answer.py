@@ -16,6 +16,7 @@ from schemas import topics
 
 _BOTH = struct.Struct(">QQ")
 _ONE = struct.Struct(">Q")
+_NO_TOPIC = ("+", "#", "\0")  # the broker lets a gateway ask for its answer at a filter
 
 
 class Origin(NamedTuple):
@@ -62,7 +63,7 @@ def name(origin: Origin) -> str:
 def topic_of(message: Message, gateway: str) -> str:
     """Where the answer goes."""
     asked = message.response_topic
-    if asked and asked.startswith(f"down/{gateway}/") and not asked.endswith("/"):
+    if asked and asked.startswith(f"down/{gateway}/") and not any(sign in asked for sign in _NO_TOPIC):
         return asked
     return topics.ack_topic(gateway)
 

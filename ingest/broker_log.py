@@ -120,14 +120,17 @@ class BrokerLog:
 
     async def run(self) -> None:
         """Until cancelled."""
-        self._resume()
+        self.resume()
         try:
             while True:
                 if not await self.poll():
                     await asyncio.sleep(POLL_S)
         finally:
-            if self._file is not None:
-                self._file.close()
+            self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     async def poll(self) -> bool:
         """Reads on; whether there may be more at once."""
@@ -139,7 +142,7 @@ class BrokerLog:
             return self._renewed()
         *lines, self._rest = (self._rest + data).split(b"\n")
         await self._take(lines)
-        return len(data) == CHUNK
+        return True
 
     async def _take(self, lines: list[bytes]) -> None:
         seen: Tally[Refusal] = Tally()
@@ -153,7 +156,7 @@ class BrokerLog:
             await self._refuse(refusal, count, example[refusal])
         self._keep_place()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Opens the log where the last process stopped, in the file it was in."""
         try:
             place = msgspec.json.decode(self._place.read_bytes(), type=_Place)

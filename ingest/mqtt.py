@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -46,6 +47,26 @@ UNSENT = Counter("cityvigil_ingest_answers_unsent_total", "answers dropped for w
 
 class TakenOver(RuntimeError):
     """Another client came with our client id; it goes on, this process must not."""
+
+
+class _Client(paho.Client):
+    """paho gives a message whose properties are no MQTT (a payload format of 7) to nobody and ends the
+    connection; Mosquitto lets them through and sends them again after every reconnect. Here such a message
+    goes to `on_malformed` with its topic, what follows it, mid and QoS, and can be acknowledged."""
+
+    on_malformed: Callable[[str, bytes, int, int], None]
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except MQTTException:
+            packet = bytes(self._in_packet["packet"])
+            qos = (self._in_packet["command"] & 0x06) >> 1
+            end = 2 + int.from_bytes(packet[:2], "big")
+            rest = end + (2 if qos else 0)
+            mid = int.from_bytes(packet[end:rest], "big")
+            self.on_malformed(packet[2:end].decode(errors="replace"), packet[rest:], mid, qos)
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class Session:
@@ -140,8 +161,8 @@ class Session:
         if self._socket is not None:
             self._closed(self._client, None, self._socket)
 
-    def _build(self, user: str, password: str) -> paho.Client:
-        client = paho.Client(
+    def _build(self, user: str, password: str) -> _Client:
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=topics.INGEST_CLIENT,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -154,6 +175,7 @@ class Session:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_malformed = self._on_malformed
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._closed
         client.on_socket_register_write = self._on_want_write
@@ -241,6 +263,10 @@ class Session:
                 self._connection,
             )
         )
+
+    def _on_malformed(self, topic: str, rest: bytes, mid: int, qos: int) -> None:
+        """Without what its properties may have said; that its bytes are no frame is found further on."""
+        self._receive(Message(topic, rest, None, None, 0, self._now(), mid, qos, self._connection))
 
     def _on_socket_open(self, _: Any, __: Any, opened: SocketLike) -> None:
         # Called in the thread that connects.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -31,6 +31,19 @@ _BASE_KEY = re.compile(rb'"b(?:[ntuvs]|ver)"\s*:')
 _MUST_KNOW = re.compile(rb'_"\s*:')
 _AT = re.compile(r"\(byte (\d+)\)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
+
+
+class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A record that `_quick` understands; any other field sends the frame the careful way."""
+
+    n: str | None = None
+    v: float | None = None
+    u: str | None = None
+    t: float | None = None
+    bn: str | None = None
+    bt: float | None = None
+    bu: str | None = None
+    bv: float | None = None
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -73,6 +86,7 @@ class _Base(msgspec.Struct, gc=False, omit_defaults=True):
         )
 
 
+_usual = msgspec.json.Decoder(list[_Usual])
 _frame = msgspec.json.Decoder(list[_Record])
 _pieces = msgspec.json.Decoder(list[msgspec.Raw])
 _record = msgspec.json.Decoder(_Record)
@@ -85,18 +99,18 @@ def decode(data: bytes, received_us: int) -> Decoded | Rejected:
     try:
         if not data.isascii():
             data.decode()  # msgspec looks at the strings that it keeps only
-        records = _frame.decode(data)
+        records = _usual.decode(data)
     except msgspec.ValidationError:
-        return _careful(data, None, received_us)
+        return _careful(data, received_us)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _no_json(data, error)
     if not records:
         return Rejected(Reason.syntax, data, "expected at least one record, got an empty array")
-    if _is_usual(data):
-        usual = _quick(records, received_us)
-        if usual is not None:
-            return usual
-    return _careful(data, records, received_us)
+    if not _has_later_base(data):
+        found = _quick(records, received_us)
+        if found is not None:
+            return found
+    return _careful(data, received_us)
 
 
 def excerpt(data: bytes, indices: Iterable[int]) -> bytes:
@@ -134,17 +148,15 @@ def _no_json(data: bytes, error: Exception) -> Rejected:
     return Rejected(reason, data, f"expected SenML JSON: {text}", records=max(1, data.count(b"{")))
 
 
-def _is_usual(data: bytes) -> bool:
-    """Whether the quick way may be tried: what it cannot see shows in the bytes."""
-    if b'"vs"' in data or b'"vb"' in data or b'"vd"' in data or b'"bver"' in data or b"\\u" in data:
-        return False
-    if b'_"' in data and _MUST_KNOW.search(data):
-        return False
+def _has_later_base(data: bytes) -> bool:
+    """Whether a record behind the first may set base fields: a key could also hide in escapes."""
+    if b"\\" in data:
+        return True
     rest = data.find(b"}")
-    return data.find(b'"b', rest) < 0 or not _BASE_KEY.search(data, rest)
+    return data.find(b'"b', rest) >= 0 and _BASE_KEY.search(data, rest) is not None
 
 
-def _quick(records: list[_Record], received_us: int) -> Decoded | None:
+def _quick(records: list[_Usual], received_us: int) -> Decoded | None:
     first = records[0]
     points: list[str | None] = [record.n for record in records]
     numbers = [record.v for record in records]
@@ -152,9 +164,8 @@ def _quick(records: list[_Record], received_us: int) -> Decoded | None:
         return None
     if first.bn:
         points = [first.bn + (name or "") for name in points]
-    if any(not name or len(name) > NAME_LIMIT for name in points):
-        return None
-    if _UNPRINTABLE.search("".join(points)):  # type: ignore[arg-type]  # None was ruled out above
+    names = cast(list[str], points)
+    if "" in names or max(map(len, names)) > NAME_LIMIT or _UNPRINTABLE.search("".join(names)):
         return None
     units = [record.u for record in records]
     if first.bu:
@@ -174,7 +185,7 @@ def _quick(records: list[_Record], received_us: int) -> Decoded | None:
         return None
     count = len(records)
     return Decoded(
-        points,  # type: ignore[arg-type]
+        names,
         units,
         time,
         value,
@@ -217,11 +228,10 @@ class _Broken(_Base, gc=False):
     """Stands for a record whose base fields cannot be read: nothing behind it can be trusted."""
 
 
-def _careful(data: bytes, records: list[_Record] | None, received_us: int) -> Decoded | Rejected:
-    """`records` is None when one of them is not what it should be: then each is decoded alone."""
+def _careful(data: bytes, received_us: int) -> Decoded | Rejected:
     try:
         pieces = [bytes(piece) for piece in _pieces.decode(data)]
-        read = [(record, None) for record in records] if records else [_read(piece) for piece in pieces]
+        read = _records(data) or [_read(piece) for piece in pieces]
     except msgspec.ValidationError as error:
         return Rejected(Reason.syntax, data, f"expected an array of records: {error}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -246,6 +256,14 @@ def _careful(data: bytes, records: list[_Record] | None, received_us: int) -> De
     if not rows and not refused:
         return Rejected(Reason.syntax, data, "expected a record with a value, got base fields only")
     return _columns(rows, refused, received_us)
+
+
+def _records(data: bytes) -> list[tuple[_Record | _Base, _Wrong | None]] | None:
+    """All at once; None if one of them is not what it should be: then each is decoded alone."""
+    try:
+        return [(record, None) for record in _frame.decode(data)]
+    except msgspec.ValidationError:
+        return None
 
 
 def _read(piece: bytes) -> tuple[_Record | _Base, _Wrong | None]:

@@ -171,6 +171,8 @@ async def test_answers_find_their_way_however_a_frame_is_named(stack: Stack, gat
         assert await gateway.answer(own) == {"status": "stored"}
         foreign = gateway.publish(a_frame(4), 2, response="down/somebody/ack")
         assert await gateway.answer(foreign) == {"status": "stored"}
+        filtered = gateway.publish(a_frame(4), correlation=b"for a filter", response=f"down/{name}/#")
+        assert await gateway.answer(filtered) == {"status": "stored"}
         old = gateway.publish(a_frame(5), topic=f"up/{name}/senml/18446744073709551615/3")
         assert await gateway.answer(old) == {"epoch": 2**64 - 1, "sequence": 3, "status": "stored"}
         gateway.publish(a_frame(6))
@@ -182,13 +184,14 @@ async def test_answers_find_their_way_however_a_frame_is_named(stack: Stack, gat
         (f"down/{name}/ack", odd),
         (f"down/{name}/mine/1", own),
         (f"down/{name}/ack", foreign),
+        (f"down/{name}/ack", filtered),
         (f"down/{name}/ack", None),
         (f"down/{name}/ack", struct.pack(">QQ", 1, 3)),
     ]
     stored = await rows(stack, name)
-    assert [row["value"] for row in stored] == [1, 2, 3, 4, 5, 6, 7]
-    assert [row["flags"] for row in stored] == [1, 0, 1, 1, 1, 0, 1]
-    assert [(row["epoch"], row["sequence"]) for row in stored][4] == (2**64 - 1, 3)
+    assert [row["value"] for row in stored] == [1, 2, 3, 4, 4, 5, 6, 7]
+    assert [row["flags"] for row in stored] == [1, 0, 1, 1, 0, 1, 0, 1]
+    assert [(row["epoch"], row["sequence"]) for row in stored][5] == (2**64 - 1, 3)
 
 
 async def test_frames_without_a_sequence_are_told_apart_by_content_if_their_times_are_absolute(

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -143,6 +145,37 @@ async def test_what_the_broker_refuses_is_counted_by_gateway(
     async with running(an_ingest(stack)):
         gateway.publish([{"n": "p", "v": 1}], 1, topic="up/another/senml")
         assert len(await rejected(stack, unique, count + 1)) == count + 1, "the log is not read twice"
+
+
+def published_raw(stack: Stack, name: str, secret: str, packet: bytes) -> None:
+    """A PUBLISH that no library would write."""
+
+    def text(value: str) -> bytes:
+        return struct.pack(">H", len(value)) + value.encode()
+
+    host, _, port = stack.mqtt.rpartition(":")
+    hello = text("MQTT") + b"\5\xc2\0\x3c\0" + text(f"raw-{name}") + text(name) + text(secret)
+    with socket.create_connection((host, int(port)), 5) as connection:
+        connection.sendall(bytes([0x10, len(hello)]) + hello)
+        connection.recv(64)
+        body = text(f"up/{name}/senml") + b"\0\1" + packet
+        connection.sendall(bytes([0x32, len(body)]) + body)
+        connection.recv(64)
+
+
+async def test_a_message_whose_properties_are_no_mqtt_is_refused_and_does_not_come_again(
+    stack: Stack, gateway: AGateway
+) -> None:
+    other = f"{gateway.name}-odd"
+    secret = gateways.add(stack.data, other)
+    async with running(an_ingest(stack)):
+        await asyncio.to_thread(published_raw, stack, other, secret, b"\2\1\7" + b'[{"n":"p","v":1}]')
+        found = await rejected(stack, other)
+        assert (await gateway.send([{"n": "p", "v": 1}], 1))["status"] == "stored"
+    async with running(an_ingest(stack)):
+        assert (await gateway.send([{"n": "p", "v": 2}], 2))["status"] == "stored"
+    assert await rejects(stack, other) == found
+    assert (found[0].reason, found[0].raw[:3]) == ("syntax", b"\2\1\7")
 
 
 async def test_a_gateway_with_everything_wrong_costs_a_few_records(stack: Stack, gateway: AGateway) -> None:
