@@ -42,6 +42,7 @@ class _Running:
     child: Child
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0
+    ending: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -51,7 +52,6 @@ class Supervisor:
     def __init__(self, data: Path) -> None:
         self._data = data
         self._running: list[_Running] = []
-        self._stopping = False
         (data / "logs").mkdir(parents=True, exist_ok=True)
 
     def keep(self, child: Child) -> None:
@@ -60,21 +60,26 @@ class Supervisor:
         running.task = asyncio.create_task(self._keep(running), name=child.name)
         self._running.append(running)
 
-    async def end(self) -> None:
-        """Ends all, last started first."""
-        self._stopping = True
-        for running in reversed(self._running):
-            await self._end(running)
-        state_file(self._data).unlink(missing_ok=True)
+    async def end(self, *names: str) -> None:
+        """Ends these, by default all, last started first."""
+        for running in reversed(self._running.copy()):
+            if not names or running.child.name in names:
+                running.ending = True
+                await self._end(running)
+                self._running.remove(running)
+        if self._running:
+            self._write_state()
+        else:
+            state_file(self._data).unlink(missing_ok=True)
 
     async def _keep(self, running: _Running) -> None:
         died = 0
-        while not self._stopping:
+        while not running.ending:
             began = time.monotonic()
             running.process = await self._start(running.child)
             self._write_state()
             code = await running.process.wait()
-            if self._stopping:
+            if running.ending:
                 return
             died = 0 if time.monotonic() - began > LIVED_S else died
             pause = PAUSE_S[min(died, len(PAUSE_S) - 1)]
