@@ -49,6 +49,7 @@ class WeatherNetwork(Network):
     def __init__(self, layout: Layout, rng: np.random.Generator) -> None:
         self._layout = layout
         self._slow = Wander(layout.size, rng, (20_000, 80_000))
+        self._air_mass = Wander(1, rng, (90_000, 250_000))  # no front passes: 6 hPa in 3 h would be one
 
     def step(self, moment: Moment, dt_s: float) -> Floats:
         layout, slow = self._layout, self._slow.at(moment.seconds)
@@ -69,5 +70,5 @@ class WeatherNetwork(Network):
                 case "weather_visibility":
                     truth[at] = 16_000 + 1500 * slow[at]
                 case "weather_pressure":
-                    truth[at] = 1021 + 1.5 * slow[at]
+                    truth[at] = 1021 + 1.5 * self._air_mass.at(moment.seconds)
         return truth

@@ -68,9 +68,9 @@ def test_every_fault_becomes_one_group_at_its_level_and_nothing_else_is_raised(
     assert explained == len(alerts), "an alert that no fault explains"
 
 
-def test_a_city_without_faults_raises_nothing_live() -> None:
-    city = City.build(99, zones=3)
-    alerts = _live_alerts(Simulation(city, (), EVENING_US), 150)
+def test_a_day_of_a_city_without_faults_raises_nothing_live() -> None:
+    city = City.build(99, zones=6, density=0.2)
+    alerts = _live_alerts(Simulation(city, (), EVENING_US, step_s=30), 24 * 60)
     assert [(a.rule, a.subject, a.evidence.text_en) for a in alerts] == []
 
 
