@@ -20,9 +20,9 @@ from prometheus_client import Counter, Gauge
 
 from ingest import answer, rejects
 from ingest.answer import Origin
+from ingest.bridge import Lane
 from ingest.decoded import Decoded, Rejected
 from ingest.formats import senml
-from ingest.lane import Lane
 from ingest.message import Message
 from ingest.packing import Segment
 from ingest.registry import Follower

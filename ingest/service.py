@@ -18,9 +18,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from ingest.bridge import Lane, Load
 from ingest.broker_log import BrokerLog, Refusal
 from ingest.intake import Intake, Outlets
-from ingest.lane import Lane, Load
 from ingest.message import Message
 from ingest.mqtt import Session
 from ingest.registry import Follower

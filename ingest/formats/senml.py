@@ -5,8 +5,8 @@ below that relative to receipt, absent is receipt. A record that cannot be used 
 makes the whole frame doubtful (no JSON, NaN, an unreadable base field, a newer version) rejects it all. Sums
 (`s`) without a value and binary values (`vd`) are `unsupported`; update times (`ut`) are not kept.
 
-Two ways through: `_quick` for the usual frame (numbers, base fields in the first record only), column by
-column; `_careful`, record by record, for every other. They agree where both apply (a test says so).
+Two ways through: `_quick`, column by column, for a frame that is right in everything; `_careful`, record by
+record, for every other. They agree where both apply (a test says so).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -44,6 +44,8 @@ class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     bt: float | None = None
     bu: str | None = None
     bv: float | None = None
+    vb: bool | None = None
+    vs: str | None = None
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -106,11 +108,8 @@ def decode(data: bytes, received_us: int) -> Decoded | Rejected:
         return _no_json(data, error)
     if not records:
         return Rejected(Reason.syntax, data, "expected at least one record, got an empty array")
-    if not _has_later_base(data):
-        found = _quick(records, received_us)
-        if found is not None:
-            return found
-    return _careful(data, received_us)
+    found = _quick(records, received_us, _has_later_base(data))
+    return _careful(data, received_us) if found is None else found
 
 
 def excerpt(data: bytes, indices: Iterable[int]) -> bytes:
@@ -156,44 +155,72 @@ def _has_later_base(data: bytes) -> bool:
     return data.find(b'"b', rest) >= 0 and _BASE_KEY.search(data, rest) is not None
 
 
-def _quick(records: list[_Usual], received_us: int) -> Decoded | None:
-    first = records[0]
-    points: list[str | None] = [record.n for record in records]
-    numbers = [record.v for record in records]
-    if None in points or None in numbers:
+def _quick(records: list[_Usual], received_us: int, later_base: bool) -> Decoded | None:
+    """None if anything at all is wrong with it: the careful way says what."""
+    count = len(records)
+    columns = _values(records)
+    if columns is None:
         return None
-    if first.bn:
-        points = [first.bn + (name or "") for name in points]
-    names = cast(list[str], points)
-    if "" in names or max(map(len, names)) > NAME_LIMIT or _UNPRINTABLE.search("".join(names)):
-        return None
-    units = [record.u for record in records]
-    if first.bu:
-        units = [first.bu if unit is None else unit for unit in units]
-    value = np.array(numbers, np.float64)
-    if first.bv is not None:
-        with np.errstate(over="ignore"):
-            value += first.bv
-        if not np.isfinite(value).all():
-            return None
+    value, flags, texts = columns
     seconds = np.array([record.t or 0.0 for record in records], np.float64)
-    if first.bt is not None:
-        seconds += first.bt
+    points: list[str] = []
+    units: list[str | None] = []
+    name, begun, unit, floor = "", 0.0, None, 0.0
+    for first, last in _runs(records) if later_base else [(0, count)]:
+        run = records[first:last]
+        name = name if run[0].bn is None else run[0].bn
+        begun = begun if run[0].bt is None else run[0].bt
+        unit = unit if run[0].bu is None else run[0].bu
+        floor = floor if run[0].bv is None else run[0].bv
+        points += [name + (record.n or "") for record in run]
+        units += [unit if record.u is None else record.u for record in run]
+        seconds[first:last] += begun
+        if floor:
+            with np.errstate(over="ignore"):
+                value[first:last] += np.where(flags[first:last] == Flag.number, floor, 0.0)
+    if "" in points or max(map(len, points)) > NAME_LIMIT or _UNPRINTABLE.search("".join(points)):
+        return None
     time, absolute = _times(seconds, received_us)
     quality, in_range = _judge(time, received_us)
-    if not in_range.all():
+    if not in_range.all() or not np.isfinite(value).all():
         return None
-    count = len(records)
-    return Decoded(
-        names,
-        units,
-        time,
-        value,
-        quality,
-        np.zeros(count, np.uint8),
-        np.arange(count),
-        ~absolute,
-    )
+    return Decoded(points, units, time, value, quality, flags, np.arange(count), ~absolute, texts)
+
+
+def _runs(records: list[_Usual]) -> list[tuple[int, int]]:
+    """The spans of records that stand under the same base fields."""
+    starts = [
+        at
+        for at, record in enumerate(records)
+        if record.bn is not None or record.bt is not None or record.bu is not None or record.bv is not None
+    ]
+    if not starts or starts[0]:
+        starts.insert(0, 0)
+    return list(zip(starts, [*starts[1:], len(records)], strict=True))
+
+
+def _values(records: list[_Usual]) -> tuple[np.ndarray, np.ndarray, list[str]] | None:
+    """Values, flags and texts; None unless each record has exactly one value."""
+    numbers = [record.v for record in records]
+    flags = np.zeros(len(records), np.uint8)
+    states = [record.vb for record in records]
+    words = [record.vs for record in records]
+    missing = numbers.count(None)
+    if missing != 2 * len(records) - states.count(None) - words.count(None):
+        return None
+    texts: dict[str, int] = {}
+    if missing:
+        for at, number in enumerate(numbers):
+            state, word = states[at], words[at]
+            if number is None and state is not None:
+                numbers[at] = state
+                flags[at] = Flag.boolean
+            elif number is None and word is not None and "\0" not in word:
+                numbers[at] = texts.setdefault(word, len(texts))
+                flags[at] = Flag.text
+            elif number is None:
+                return None
+    return np.array(numbers, np.float64), flags, list(texts)
 
 
 def _times(seconds: np.ndarray, received_us: int) -> tuple[np.ndarray, np.ndarray]:
@@ -299,6 +326,15 @@ def _row(index: int, record: _Record | _Base, base: _Base, piece: bytes) -> _Row
         return _Wrong(Reason.syntax, "expected a name in n or bn")
     if len(point) > NAME_LIMIT or _UNPRINTABLE.search(point):
         return _Wrong(Reason.syntax, f"expected a name of at most {NAME_LIMIT} printable characters")
+    value = _value(record, base)
+    if isinstance(value, _Wrong):
+        return value
+    seconds = (base.bt or 0.0) + (record.t or 0.0)
+    unit = record.u if record.u is not None else base.bu
+    return _Row(index, point, unit or None, seconds, value)
+
+
+def _value(record: _Record, base: _Base) -> float | str | bool | _Wrong:
     given = [value for value in (record.v, record.vb, record.vs, record.vd) if value is not None]
     if len(given) > 1:
         return _Wrong(Reason.syntax, "expected one value, got several of v, vb, vs, vd")
@@ -306,19 +342,19 @@ def _row(index: int, record: _Record | _Base, base: _Base, piece: bytes) -> _Row
         return _Wrong(Reason.unsupported, "expected v, vb or vs; sums and binary values are not kept")
     if not given:
         return _Wrong(Reason.syntax, "expected a value in v, vb or vs")
-    value: float | str | bool = given[0]
     if record.v is not None:
         value = record.v + (base.bv or 0.0)
         if not math.isfinite(value):
             return _Wrong(Reason.range, "the value with its base is beyond what a float64 holds")
-    if isinstance(value, str) and "\0" in value:
+        return value
+    if record.vs is not None and "\0" in record.vs:
         return _Wrong(Reason.syntax, "expected a text without NUL")
-    seconds = (base.bt or 0.0) + (record.t or 0.0)
-    unit = record.u if record.u is not None else base.bu
-    return _Row(index, point, unit or None, seconds, value)
+    return given[0]
 
 
 def _is_base_alone(record: _Record, piece: bytes) -> bool:
+    if record.v is not None or record.n is not None:
+        return False
     nothing = (record.n, record.v, record.u, record.t, record.vb, record.vs, record.vd, record.s, record.ut)
     return all(field is None for field in nothing) and _BASE_KEY.search(piece) is not None
 

@@ -218,14 +218,22 @@ _record = st.fixed_dictionaries(
         "t": _times,
         "ut": _times,
         "s": _numbers,
+        "vb": st.booleans(),
+        "vs": st.sampled_from(["run", "停", "a\0b"]),
+        "bn": _names,
+        "bt": _times,
+        "bu": st.sampled_from(["kPa", ""]),
+        "bv": _numbers,
     },
 )
+_plain = st.fixed_dictionaries({"n": _names, "v": _numbers})
 _first = st.fixed_dictionaries(
     {}, optional={"bn": _names, "bt": _times, "bu": st.sampled_from(["kPa", ""]), "bv": _numbers}
 )
 
 
-@given(_first, st.lists(_record, min_size=1, max_size=5))
+@given(_first, st.lists(_record | _plain, min_size=1, max_size=5))
+@settings(max_examples=1_000)
 def test_both_ways_through_agree(first: dict[str, object], records: list[dict[str, object]]) -> None:
     data = json.dumps([{**first, **records[0]}, *records[1:]]).encode()
     quick = senml.decode(data, RECEIVED_US)
@@ -234,7 +242,7 @@ def test_both_ways_through_agree(first: dict[str, object], records: list[dict[st
     if isinstance(quick, Decoded) and isinstance(careful, Decoded):
         assert quick.points == careful.points
         assert [unit or None for unit in quick.units] == [unit or None for unit in careful.units]
-        assert quick.refused == careful.refused
+        assert (quick.refused, quick.texts) == (careful.refused, careful.texts)
         for column in ("time", "value", "quality", "flags", "index", "relative"):
             np.testing.assert_array_equal(getattr(quick, column), getattr(careful, column), column)
 
