@@ -83,6 +83,7 @@ def build_console(desk: Desk, feed: Feed, routes: Sequence[BaseRoute] = ()) -> S
             problems.Problem: problems.on_problem,
             HTTPException: problems.on_http_error,
             psycopg.OperationalError: problems.on_database_away,
+            psycopg.DataError: problems.on_unstorable,
         },
     )
     app.state.desk = desk

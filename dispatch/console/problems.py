@@ -75,6 +75,11 @@ async def on_database_away(request: Request, error: Exception) -> Response:
     return answer(Problem(503, "the database cannot be reached; try again", headers={"Retry-After": "2"}))
 
 
+async def on_unstorable(request: Request, error: Exception) -> Response:
+    """What PostgreSQL cannot hold, such as a NUL in a text: the asker's doing."""
+    return answer(Problem(422, f"a value cannot be stored: {str(error).strip().splitlines()[0]}"))
+
+
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405."""
     assert isinstance(error, HTTPException)

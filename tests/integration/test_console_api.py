@@ -239,6 +239,9 @@ async def test_every_refusal_is_a_problem_document(stand: Stand) -> None:
     problem(await duty.post("/api/v1/cases", content=big, headers={"Content-Type": "application/json"}), 413)
     nul = {"category": "gas_manhole_methane", "zone": "shinan-01", "place": None, "text": "a\x00b"}
     problem(await duty.post("/api/v1/cases", json=nul), 422)
+    problem(await duty.get("/api/v1/cases/%00"), 422)
+    problem(await duty.get("/api/v1/sensors?zone=%00"), 422)
+    problem(await nobody.post("/api/v1/session", json={"user": "\x00", "password": ""}), 422)
 
 
 async def test_a_write_of_another_site_is_refused_and_a_programs_is_not(stand: Stand) -> None:

@@ -1,6 +1,6 @@
 // The queue: open cases, unacknowledged first, then level, then what is due next. Rows are placed by
 // transform, so an update never shifts the page's layout; while the pointer moves over the list its
-// order stands still, and what is new waits behind a button: nobody clicks a row that just moved.
+// order stands still and what is new waits, counted, until it leaves: nobody clicks a row that just moved.
 
 import { now } from "./clock.js";
 
@@ -179,10 +179,7 @@ export function startQueue(boot, sound) {
 
   function tell() {
     if (held) {
-      const show = node("button", "held", boot.words.queue.held.replace("{n}", held));
-      show.type = "button";
-      show.addEventListener("click", place);
-      notice.replaceChildren(show);
+      notice.replaceChildren(node("span", "held", boot.words.queue.held.replace("{n}", held)));
     } else if (chosen.zone) {
       const clear = node("button", "held", `${where({ zone: chosen.zone })} ✕`);
       clear.type = "button";

@@ -1,0 +1,499 @@
+"""The duty screen in Debian's Chromium: one case from alert to closed by several people, and what an
+officer relies on for twelve hours. CITYVIGIL_SCREENSHOTS names a folder for pictures of the main pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from dispatch.console.render import CITY_OFFSET
+from schemas.alert import Alert, Evidence
+from schemas.clock import to_datetime
+from tests.case_builders import an_alert, changed
+from tests.console_stand import Stand, a_console, now_us, store_readings
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=user-gesture-required",
+]
+PATIENCE_MS = 20_000
+PICTURES = os.environ.get("CITYVIGIL_SCREENSHOTS")
+WHY_ZH = (
+    "燃气井甲烷2.6%（限2.5%），10分钟涨1.4%，与管网压力同步，疑似管线泄漏；建议：设警戒、禁明火、通知抢修"
+)
+WHY_EN = (
+    "Manhole methane 2.6 % (limit 2.5 %), up 1.4 % in 10 min with the main: likely a leak; cordon, no flames"
+)
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture
+async def stand(postgres_dsn: str) -> AsyncIterator[Stand]:
+    async with a_console(postgres_dsn, scale=60, sensors=8) as made:
+        yield made
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        await chromium.close()
+
+
+def city(stand: Stand) -> dt.datetime:
+    return to_datetime(stand.clock.city_us(now_us()))
+
+
+def a_leak(stand: Stand, zone: str = "shinan-01", **changes: Any) -> Alert:
+    since = city(stand) - dt.timedelta(minutes=15)
+    values: dict[str, Any] = {
+        "subject": f"sensor/gw-gas-{zone}/p0",
+        "zone": zone,
+        "district": zone.split("-")[0],
+        "level": 1,
+        "since": since,
+        "observed_at": since + dt.timedelta(minutes=4),
+        "evidence": Evidence(
+            text_zh=WHY_ZH,
+            text_en=WHY_EN,
+            source="GB 50838; mapping to 4 levels ours",
+            confidence="judgement",
+            value=2.61,
+            limit=2.5,
+            unit="%{vol}",
+            condition="v>=2.5",
+            neighbours=[{"subject": f"sensor/gw-gas-{zone}/p1", "value": 1.9, "agrees": True}],
+        ),
+        **changes,
+    }
+    return an_alert(**values)
+
+
+async def a_leak_with_its_readings(stand: Stand) -> Alert:
+    leak = a_leak(stand)
+    async with stand.pool.connection() as connection:
+        row = await (
+            await connection.execute(
+                "select sensor from sensors where gateway = 'gw-gas-shinan-01' and point = 'p0'"
+            )
+        ).fetchone()
+    assert row is not None
+    rising = [0.05] * 104 + [0.1 + 0.25 * step for step in range(12)] + [2.9] * 4
+    await store_readings(stand, row[0], leak.observed_at, rising)
+    return leak
+
+
+async def page_of(
+    browser: Browser,
+    stand: Stand,
+    user: str,
+    *,
+    width: int = 1920,
+    height: int = 1080,
+    language: str = "zh-CN",
+    theme: str = "dark",
+    at: str | None = None,
+) -> Page:
+    """Somebody's browser, logged in, on the start page. Whatever a script throws fails the test."""
+    url = at or stand.url
+    context = await browser.new_context(viewport={"width": width, "height": height}, locale=language)
+    await context.add_cookies(
+        [
+            {"name": "cityvigil_language", "value": language, "url": url},
+            {"name": "cityvigil_theme", "value": theme, "url": url},
+        ]
+    )
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.on(
+        "console", lambda line: thrown.append(line.text) if "Content Security Policy" in line.text else None
+    )
+    page.thrown = thrown  # type: ignore[attr-defined]  # looked at by `nothing_thrown`
+    await page.goto(f"{url}/login")
+    await page.fill("[name=user]", user)
+    await page.fill("[name=password]", stand.passwords[user])
+    await page.click("button.primary")
+    await page.wait_for_url(f"{url}/")
+    await expect(page.locator("#link")).to_have_attribute("data-state", "ok")
+    return page
+
+
+class Wire:
+    """A network between browser and console that can be cut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._console = (host, port)
+        self._whole = True
+        self._ends: set[asyncio.StreamWriter] = set()
+        self.url = ""
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._whole:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(*self._console)
+        self._ends |= {writer, back}
+        await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+        target.transport.abort()
+
+    def cut(self) -> None:
+        self._whole = False
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    def mend(self) -> None:
+        self._whole = True
+
+
+@contextlib.asynccontextmanager
+async def a_wire(host: str, port: int) -> AsyncIterator[Wire]:
+    wire = Wire(host, port)
+    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+    wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield wire
+        wire.cut()
+
+
+def nothing_thrown(*pages: Page) -> None:
+    for page in pages:
+        assert page.thrown == []  # type: ignore[attr-defined]
+
+
+async def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        await page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def row(page: Page, case_id: str) -> Any:
+    return page.locator(f'.row[data-case="{case_id}"]')
+
+
+async def press_act(page: Page, action: str) -> None:
+    """A button of the detail, and what the server then says: the action as the newest line."""
+    form = page.locator(f'form[data-act="{action}"]')
+    await form.locator("button").click()
+    await expect(page.locator(".timeline li").first).to_have_attribute("data-action", action)
+
+
+async def test_one_case_goes_from_alert_to_closed_through_several_people(
+    stand: Stand, browser: Browser
+) -> None:
+    duty = await page_of(browser, stand, "duty")
+    crew = await page_of(browser, stand, "gas-company", width=390, height=844)
+    checker = await page_of(browser, stand, "checker", width=1366, height=768)
+
+    leak = await a_leak_with_its_readings(stand)
+    case_id = await stand.raise_alert(leak)
+    await expect(row(duty, case_id)).to_be_visible()  # without a reload
+    await row(duty, case_id).click()
+    await expect(duty.locator(".why")).to_have_text(WHY_ZH)
+    await expect(duty.locator(".measure")).to_contain_text("2.61")
+    await expect(duty.locator(".chart canvas")).to_be_visible()
+    await expect(duty.locator(".three .not-yet")).to_be_visible()
+    await picture(duty, "duty-screen")
+
+    await duty.keyboard.press("a")
+    await expect(duty.locator(".three")).to_contain_text("duty")
+    await duty.keyboard.press("v")
+    await duty.keyboard.press("Tab")
+    await duty.keyboard.type("电话核实，井口有气味")
+    await duty.keyboard.press("Enter")
+    await expect(duty.locator(".timeline li").first).to_have_attribute("data-action", "verify")
+    await expect(duty.locator(".timeline li").first).to_contain_text("电话核实，井口有气味")
+    await press_act(duty, "file")
+    await expect(duty.locator("[name=unit]")).to_have_value("gas-company")
+    await duty.locator("#detail h2").click()  # leaves the form
+    await duty.keyboard.press("d")  # goes to the button, and Enter does it
+    await duty.keyboard.press("Enter")
+    await expect(duty.locator(".timeline li").first).to_have_attribute("data-action", "dispatch")
+    await expect(row(duty, case_id).locator(".state")).to_contain_text("已派遣")
+
+    await expect(row(crew, case_id)).to_be_visible()
+    await row(crew, case_id).click()
+    await crew.wait_for_url(f"{stand.url}/cases/{case_id}")
+    await picture(crew, "crew-phone")
+    for action in ("accept", "arrive", "handle"):
+        await press_act(crew, action)
+    await crew.fill("textarea[name=evidence]", "已关闭阀门，井内甲烷 0.0%")
+    await press_act(crew, "report")
+    await expect(row(duty, case_id).locator(".state")).to_contain_text("已反馈")
+
+    await stand.raise_alert(changed(leak, "clear"))
+    await row(checker, case_id).click()
+    await expect(checker.locator(".three .cleared")).to_be_visible()
+    await press_act(checker, "check")
+    await press_act(checker, "close")
+    await picture(checker, "closed-case")
+    await expect(duty.locator(".three .state")).to_have_text("已结案")
+    await expect(row(duty, case_id)).to_have_count(0)
+
+    case = await stand.store.case(case_id)
+    assert case is not None
+    done = [(line["action"], line["actor"]) for line in case["transitions"]]
+    assert done == [
+        ("open", "dispatch"),
+        ("verify", "duty"),
+        ("file", "duty"),
+        ("dispatch", "duty"),
+        ("accept", "gas-company"),
+        ("arrive", "gas-company"),
+        ("handle", "gas-company"),
+        ("report", "gas-company"),
+        ("check", "checker"),
+        ("close", "checker"),
+    ]
+    nothing_thrown(duty, crew, checker)
+
+
+async def test_the_second_officer_is_shown_what_the_first_did(stand: Stand, browser: Browser) -> None:
+    case_id = await stand.raise_alert(a_leak(stand))
+    first, second = await page_of(browser, stand, "duty"), await page_of(browser, stand, "leader")
+    for page in (first, second):
+        await row(page, case_id).click()
+        await expect(page.locator('form[data-act="verify"]')).to_be_visible()
+    await second.locator('form[data-act="verify"] input[name=reason]').fill("我在查视频")
+    await press_act(first, "verify")
+    # What the second officer wrote is kept; the page says that the case has moved on.
+    await expect(second.locator("#moved")).to_contain_text("已核实")
+    await expect(second.locator('form[data-act="verify"] input[name=reason]')).to_have_value("我在查视频")
+    await second.locator('form[data-act="verify"] button').click()
+    await expect(second.locator(".said.bad")).to_contain_text("duty")
+    await expect(second.locator(".three .state")).to_have_text("已核实")
+    nothing_thrown(first, second)
+
+
+async def test_a_lost_connection_is_loud_and_the_page_catches_up_by_itself(
+    stand: Stand, browser: Browser
+) -> None:
+    async with a_wire(*stand.console.address) as wire:
+        await lose_and_catch_up(stand, browser, wire)
+
+
+async def lose_and_catch_up(stand: Stand, browser: Browser, wire: Wire) -> None:
+    duty = await page_of(browser, stand, "duty", at=wire.url)
+    await duty.evaluate("window.sameLife = true")
+    wire.cut()
+    await expect(duty.locator("#lost")).to_be_visible()
+    since = to_datetime(now_us()).astimezone(CITY_OFFSET).strftime("%H:")
+    await expect(duty.locator("#lost")).to_contain_text(since)
+    await expect(duty.locator("body")).to_have_class("duty-page is-lost")
+    await picture(duty, "lost-connection")
+    case_id = await stand.raise_alert(a_leak(stand))
+    wire.mend()
+    await expect(row(duty, case_id)).to_be_visible()
+    await expect(duty.locator("#lost")).to_be_hidden()
+    assert await duty.evaluate("window.sameLife")
+    nothing_thrown(duty)
+
+
+async def test_updates_do_not_shift_the_page(stand: Stand, browser: Browser) -> None:
+    mild = a_leak(stand, "licang-01", level=3)
+    first = await stand.raise_alert(mild)
+    duty = await page_of(browser, stand, "duty")
+    await expect(row(duty, first)).to_be_visible()
+    await duty.evaluate(
+        """() => { window.shifted = [];
+        new PerformanceObserver((list) => window.shifted.push(...list.getEntries().map((one) =>
+          [one.value, one.sources.map((s) => s.node?.className ?? s.node?.nodeName)])))
+          .observe({ type: "layout-shift" }); }"""
+    )
+    for zone in ("shinan-01", "shinan-02", "shibei-01", "laoshan-01"):
+        case_id = await stand.raise_alert(a_leak(stand, zone))
+        await expect(row(duty, case_id)).to_be_visible()
+    await stand.raise_alert(changed(mild, "upgrade", level=1))
+    await expect(row(duty, first)).to_have_attribute("data-level", "1")
+    await expect(duty.locator(".row")).to_have_count(5)
+    assert await duty.evaluate("window.shifted") == []
+    levels = await duty.locator(".row").evaluate_all("rows => rows.map((one) => one.dataset.level)")
+    assert levels == sorted(levels)
+    nothing_thrown(duty)
+
+
+async def test_the_order_stands_still_while_the_pointer_moves_over_the_queue(
+    stand: Stand, browser: Browser
+) -> None:
+    calm = await stand.raise_alert(a_leak(stand, "licang-01", level=4))
+    duty = await page_of(browser, stand, "duty")
+    box = await row(duty, calm).bounding_box()
+    assert box is not None
+    await duty.mouse.move(box["x"] + 60, box["y"] + 20)
+    await duty.mouse.move(box["x"] + 70, box["y"] + 25)
+    await duty.evaluate("Date.now = ((still) => () => still)(Date.now())")  # the pointer never rests
+    grave = await stand.raise_alert(a_leak(stand))
+    await expect(duty.locator("#queue-notice")).to_contain_text("1 件新案件")
+    assert await row(duty, grave).count() == 0
+    assert await row(duty, calm).bounding_box() == box
+    await duty.mouse.move(box["x"] + box["width"] + 300, box["y"])
+    await expect(row(duty, grave)).to_be_visible()
+    nothing_thrown(duty)
+
+
+async def test_keys_work_without_a_mouse_and_not_while_writing(stand: Stand, browser: Browser) -> None:
+    leak = a_leak(stand)
+    grave = await stand.raise_alert(leak)
+    mild = await stand.raise_alert(a_leak(stand, "licang-01", level=3))
+    duty = await page_of(browser, stand, "duty")
+    await expect(row(duty, mild)).to_be_visible()
+    await duty.keyboard.press("j")
+    await expect(row(duty, grave).locator("a")).to_be_focused()
+    await duty.keyboard.press("a")  # level 1 is acknowledged only with the case open
+    await expect(duty.locator("#toast")).to_be_visible()
+    known = await stand.store.alert(leak.alert_id)
+    assert known is not None
+    assert known["acknowledged_by"] is None
+    await duty.keyboard.press("j")
+    await expect(row(duty, mild).locator("a")).to_be_focused()
+    await duty.keyboard.press("k")
+    await duty.keyboard.press("Enter")
+    await expect(duty.locator("article.case")).to_have_attribute("data-case", grave)
+    await duty.keyboard.press("/")
+    await duty.keyboard.type("jjaa")
+    await expect(duty.locator("#search")).to_have_value("jjaa")
+    await expect(duty.locator(".row")).to_have_count(0)
+    await expect(duty.locator("#help")).to_be_hidden()
+    await duty.keyboard.press("Escape")
+    await duty.locator("#search").fill("")
+    await duty.keyboard.press("Escape")
+    await duty.keyboard.press("Shift+Slash")
+    await expect(duty.locator("#help")).to_be_visible()
+    await duty.locator("#keys-on").uncheck()
+    await duty.keyboard.press("Escape")
+    await duty.keyboard.press("Shift+Slash")
+    await expect(duty.locator("#help")).to_be_hidden()
+    nothing_thrown(duty)
+
+
+async def test_silence_is_not_an_acknowledgement(stand: Stand, browser: Browser) -> None:
+    leak = a_leak(stand)
+    duty = await page_of(browser, stand, "duty")
+    await duty.click("#sound")
+    await expect(duty.locator("#sound")).to_have_attribute("data-state", "on")
+    case_id = await stand.raise_alert(leak)
+    await expect(row(duty, case_id)).to_be_visible()
+    await duty.locator("#rate").click()
+    async with duty.expect_response(lambda answer: answer.url.endswith("/silence")) as answered:
+        await duty.keyboard.press("Space")
+    assert (await answered.value).ok
+    alert = await stand.store.alert(leak.alert_id)
+    assert alert is not None
+    assert alert["silenced_until"] is not None
+    assert alert["acknowledged_by"] is None
+    await expect(duty.locator("#sound")).to_have_attribute("data-state", "silent")
+    upgraded = await stand.raise_alert(a_leak(stand, "shibei-01", level=2))
+    await expect(row(duty, upgraded)).to_be_visible()
+    await expect(duty.locator("#sound")).to_have_attribute("data-state", "on")
+    nothing_thrown(duty)
+
+
+async def test_a_phone_call_becomes_a_case_and_is_opened(stand: Stand, browser: Browser) -> None:
+    duty = await page_of(browser, stand, "duty")
+    await duty.keyboard.press("c")
+    dialog = duty.locator("#new-case-dialog")
+    await dialog.locator("[name=category]").fill("no_such_thing")
+    await dialog.locator("[name=zone]").select_option("shinan-01")
+    await dialog.locator("[name=place]").fill("香港中路3号")
+    await dialog.locator("[name=text]").fill("井盖处有燃气味")
+    await dialog.locator("button.primary").click()
+    await expect(dialog.locator(".said.bad")).to_contain_text("no_such_thing")
+    await dialog.locator("[name=category]").fill("gas_manhole_methane")
+    await dialog.locator("button.primary").click()
+    await expect(duty.locator("article.case .why")).to_have_text("井盖处有燃气味")
+    await expect(dialog).to_be_hidden()
+    nothing_thrown(duty)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1366, 768)])
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+async def test_the_duty_screen_fits_without_scrolling(
+    stand: Stand, browser: Browser, width: int, height: int, language: str
+) -> None:
+    case_id = await stand.raise_alert(await a_leak_with_its_readings(stand))
+    duty = await page_of(browser, stand, "duty", width=width, height=height, language=language)
+    await row(duty, case_id).click()
+    await expect(duty.locator(".chart canvas")).to_be_visible()
+    size = await duty.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.scrollHeight,"
+        " document.querySelector('.trust').scrollWidth, document.querySelector('.foot').scrollWidth]"
+    )
+    assert size == [width, height, width, width]
+    # What can be done is in sight without scrolling the detail.
+    await expect(duty.locator(".acts button").last).to_be_in_viewport()
+    await picture(duty, f"duty-{width}-{language}")
+    nothing_thrown(duty)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+async def test_axe_finds_nothing_on_any_page(
+    stand: Stand, browser: Browser, language: str, theme: str
+) -> None:
+    stand.trust |= {"gateways_offline": 1, "offline": [{"gateway": "gw-gas-shibei-01", "zone": "shibei-01"}]}
+    case_id = await stand.raise_alert(await a_leak_with_its_readings(stand))
+    for level, zone in ((2, "shinan-02"), (3, "licang-01"), (4, "laoshan-01")):
+        await stand.raise_alert(a_leak(stand, zone, level=level))
+    duty = await page_of(browser, stand, "duty", language=language, theme=theme)
+    await row(duty, case_id).click()
+    await expect(duty.locator(".chart canvas")).to_be_visible()
+    await duty.click(".me summary")
+    wrong = {"duty": await violations(duty)}
+    await picture(duty, f"duty-{language}-{theme}")
+    await duty.keyboard.press("Shift+Slash")
+    wrong["help"] = await violations(duty)
+    await duty.set_viewport_size({"width": 390, "height": 844})
+    for name, path in (("case", f"/cases/{case_id}"), ("phone", "/"), ("rejects", "/rejects")):
+        await duty.goto(stand.url + path)
+        await expect(duty.locator("#link")).to_have_attribute("data-state", "ok")
+        wrong[name] = await violations(duty)
+        if name == "phone":
+            await duty.set_viewport_size({"width": 1366, "height": 768})
+    await picture(duty, f"rejects-{language}-{theme}")
+    await duty.goto(f"{stand.url}/")
+    await duty.click("button[data-tab=map]")
+    await expect(duty.locator(".blind path")).to_have_count(1)
+    wrong["map"] = await violations(duty)
+    await picture(duty, f"map-{language}-{theme}")
+    await duty.context.clear_cookies(name="cityvigil_session")
+    await duty.goto(f"{stand.url}/login")
+    wrong["login"] = await violations(duty)
+    await picture(duty, f"login-{language}-{theme}")
+    assert {name: found for name, found in wrong.items() if found} == {}
+    nothing_thrown(duty)
+
+
+async def violations(page: Page) -> list[str]:
+    results = await Axe().run(page)
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in results.response["violations"]
+        for node in one["nodes"]
+    ]
