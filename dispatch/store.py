@@ -121,16 +121,21 @@ class Store:
     ) -> dict[str, Any] | None:
         """The case with its alerts, its transitions, and the `actions` that are possible for `actor`."""
         now = now or self._now()
-        found = await self._rows("select * from cases where case_id = %s", (case_id,))
-        if not found:
-            return None
-        case = ledger.case_of(found[0])
-        alerts = await self._rows(
-            "select * from alerts where alert_id = any(%s) order by raised_at, alert_id", (list(case.alerts),)
-        )
-        history = await self._rows(
-            "select * from case_transitions where case_id = %s order by seq", (case_id,)
-        )
+        async with self._pool.connection() as connection, connection.transaction():
+            # One picture: between two reads somebody may act, and the page would contradict itself.
+            await connection.execute("set transaction isolation level repeatable read, read only")
+            work = Ledger(connection, now)
+            found = await work.rows("select * from cases where case_id = %s", (case_id,))
+            if not found:
+                return None
+            case = ledger.case_of(found[0])
+            alerts = await work.rows(
+                "select * from alerts where alert_id = any(%s) order by raised_at, alert_id",
+                (list(case.alerts),),
+            )
+            history = await work.rows(
+                "select * from case_transitions where case_id = %s order by seq", (case_id,)
+            )
         return {
             **views.case_item(case, now),
             "alerts": [views.alert_item(row) for row in alerts],
