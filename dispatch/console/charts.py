@@ -27,6 +27,8 @@ class Chart:
     to: str
     onset: str
     limit: float | None
+    live: bool
+    """Whether what comes belongs to it."""
 
 
 def shown_alert(alerts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -43,7 +45,7 @@ async def of_alert(desk: Desk, alert: Mapping[str, Any]) -> Chart | None:
     if sensor is None:
         return None
     city_now = to_datetime(desk.clock.city_us(desk.now()))
-    from_, to = window(alert, city_now)
+    from_, to, live = window(alert, city_now)
     return Chart(
         sensor=sensor["sensor"],
         name=f"{gateway}/{point}",
@@ -52,16 +54,17 @@ async def of_alert(desk: Desk, alert: Mapping[str, Any]) -> Chart | None:
         to=to.isoformat(),
         onset=str(alert["since"]),
         limit=alert["evidence"].get("limit"),
+        live=live,
     )
 
 
-def window(alert: Mapping[str, Any], city_now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+def window(alert: Mapping[str, Any], city_now: dt.datetime) -> tuple[dt.datetime, dt.datetime, bool]:
     """From two hours (or two of the rule's windows) before the onset to now, or to half an hour after it
-    ended; data of another year has its own now."""
+    ended, and whether it goes on; data of another year has its own now."""
     since, seen = (dt.datetime.fromisoformat(alert[name]) for name in ("since", "observed_at"))
     looked = alert["evidence"].get("window") or {}
     span = since - dt.datetime.fromisoformat(looked["from"]) if "from" in looked else dt.timedelta()
     from_ = since - max(BEFORE, 2 * span)
     live = alert["state"] == "active" and dt.timedelta() <= city_now - seen < LONGEST
     to = city_now if live else seen + AFTER
-    return from_, min(to, from_ + LONGEST)
+    return from_, min(to, from_ + LONGEST), live and to < from_ + LONGEST

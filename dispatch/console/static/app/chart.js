@@ -1,6 +1,11 @@
 // The window that fired: readings, the limit as a line, the onset as a mark. Times are city time.
 
+import { cityNow } from "./clock.js";
+
 const MAX_POINTS = 4000;
+const LIVE_MS = 5000;
+
+const kept = new Map(); // the readings last shown, so that a renewed page does not blink
 
 export async function drawCharts(root) {
   for (const figure of root.querySelectorAll?.("figure.chart:not([data-drawn])") ?? []) {
@@ -9,21 +14,43 @@ export async function drawCharts(root) {
   }
 }
 
-async function draw(figure) {
-  const { sensor, from, to, unit, limit, onset } = figure.dataset;
-  const query = new URLSearchParams({ from, to, limit: MAX_POINTS });
+async function read(figure) {
+  const { sensor, from, to, live } = figure.dataset;
+  const until = live === "1" ? new Date(cityNow()).toISOString() : to;
+  const query = new URLSearchParams({ from, to: until, limit: MAX_POINTS });
   const answer = await fetch(`/api/v1/sensors/${sensor}/readings?${query}`);
-  const plot = figure.querySelector(".plot");
-  if (!answer.ok || !figure.isConnected) return;
+  if (!answer.ok) return null;
   const { items } = await answer.json();
-  if (!items.length) {
+  const data = [items.map((one) => Date.parse(one.time) / 1000), items.map((one) => one.value)];
+  kept.clear();
+  kept.set(`${sensor} ${from}`, data);
+  return data;
+}
+
+async function draw(figure) {
+  const plot = figure.querySelector(".plot");
+  let data = kept.get(`${figure.dataset.sensor} ${figure.dataset.from}`);
+  const renewed = data !== undefined;
+  data ??= await read(figure);
+  if (!figure.isConnected || data === null) return;
+  if (!data[0].length) {
     plot.replaceChildren(Object.assign(document.createElement("p"), { className: "none", textContent: figure.dataset.none }));
     return;
   }
+  const chart = make(figure, plot, data);
+  const renew = async () => {
+    const newer = await read(figure);
+    if (newer?.[0].length && figure.isConnected) chart.setData(newer);
+  };
+  if (renewed) renew();
+  if (figure.dataset.live !== "1") return;
+  const timer = setInterval(() => (figure.isConnected ? renew() : clearInterval(timer)), LIVE_MS);
+}
+
+function make(figure, plot, data) {
+  const { unit, limit, onset } = figure.dataset;
   const css = getComputedStyle(document.documentElement);
   const colour = (name) => css.getPropertyValue(name).trim();
-  const times = items.map((one) => Date.parse(one.time) / 1000);
-  const values = items.map((one) => (Number.isFinite(one.value) ? one.value : null));
   const limitAt = limit === undefined ? null : Number(limit);
   const onsetAt = onset ? Date.parse(onset) / 1000 : null;
   const axis = {
@@ -93,16 +120,17 @@ async function draw(figure) {
         {
           stroke: colour("--series"),
           width: 2,
-          points: { show: items.length < 80, size: 4, fill: colour("--series") },
+          points: { show: data[0].length < 80, size: 4, fill: colour("--series") },
           fill: colour("--series-fill"),
         },
       ],
       hooks: { draw: [marks] },
     },
-    [times, values],
+    data,
     plot,
   );
   new ResizeObserver(() => {
     if (plot.clientWidth) chart.setSize({ width: plot.clientWidth, height: plot.clientHeight });
   }).observe(plot);
+  return chart;
 }

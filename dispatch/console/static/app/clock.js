@@ -3,9 +3,14 @@
 
 const DAY = 86_400_000;
 let offset = 0;
+let city = { base_ms: 0, wall0_ms: 0, scale: 1 };
 
 export function now() {
   return Date.now() + offset;
+}
+
+export function cityNow() {
+  return city.base_ms + (now() - city.wall0_ms) * city.scale;
 }
 
 export function timeOfDay(ms) {
@@ -16,15 +21,14 @@ export function startClocks(boot) {
   offset = boot.now_ms - Date.now();
   boot.offset_ms = offset;
   const wall = document.getElementById("wall-clock");
-  const city = document.getElementById("city-clock");
-  const { base_ms, wall0_ms, scale } = boot.clock;
+  const cityClock = document.getElementById("city-clock");
+  city = boot.clock;
   const tick = () => {
-    const at = now();
-    wall.textContent = timeOfDay(at);
-    if (city) city.textContent = timeOfDay(base_ms + (at - wall0_ms) * scale);
+    wall.textContent = timeOfDay(now());
+    if (cityClock) cityClock.textContent = timeOfDay(cityNow());
   };
   tick();
-  setInterval(tick, scale === 1 ? 1000 : 250);
+  setInterval(tick, city.scale === 1 ? 1000 : 250);
 }
 
 export function age(ms, words) {

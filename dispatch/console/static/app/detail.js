@@ -5,6 +5,7 @@ export function startDetail(boot, queue) {
   const box = document.getElementById("detail");
   const toast = document.getElementById("toast");
   let timer = null;
+  let focused = null;
 
   const shown = () => box.querySelector("article.case");
 
@@ -23,6 +24,7 @@ export function startDetail(boot, queue) {
   function writing() {
     const active = document.activeElement;
     if (box.contains(active) && active.matches("input, textarea, select")) return true;
+    if (box.querySelector("details[open]")) return true;
     return [...box.querySelectorAll("textarea, input:not([type=hidden]):not([type=radio])")].some((one) => one.value !== one.defaultValue);
   }
 
@@ -89,6 +91,21 @@ export function startDetail(boot, queue) {
     clearTimeout(say.timer);
     say.timer = setTimeout(() => toast.classList.remove("shown"), 4000);
   }
+
+  // Answers can overtake each other: an older picture of the case never replaces a newer one.
+  box.addEventListener("htmx:beforeSwap", (event) => {
+    const [, id, version] = event.detail.serverResponse.match(/data-case="([^"]+)" data-version="(\d+)"/) ?? [];
+    const article = shown();
+    if (article?.dataset.case === id && Number(version) < Number(article.dataset.version)) event.detail.shouldSwap = false;
+    const active = document.activeElement;
+    focused = box.contains(active) ? (active.closest("[data-act]")?.dataset.act ?? "") : null;
+  });
+  // Who works by keyboard stays where they were: at the same action if it is still there.
+  box.addEventListener("htmx:afterSettle", () => {
+    if (focused === null || box.contains(document.activeElement)) return;
+    const again = focused && box.querySelector(`[data-act="${focused}"] button:not(:disabled)`);
+    (again || box).focus({ preventScroll: true });
+  });
 
   queue?.onSelect((id, wanted) => wanted && open(id));
   for (const button of document.querySelectorAll("button[data-tab]")) {
