@@ -12,14 +12,16 @@ from typing import Any
 
 from cityvigil import health
 from cityvigil.errors import CannotRun
-from cityvigil.wiring import Builder, Service, now_us
+from cityvigil.wiring import Builder, Explained, Service, now_us
 from schemas.settings import Settings
 
 
 async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
+    from ingest.mqtt import TakenOver
     from ingest.service import Ingest
+    from ingest.tail import ClockDiffers
 
-    return Ingest(
+    service = Ingest(
         mqtt=settings.mqtt,
         mqtt_user=settings.mqtt_user,
         mqtt_password=settings.mqtt_password,
@@ -31,6 +33,7 @@ async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
         now=now_us,
         ingest=f"ingest-{settings.worker}",
     )
+    return Explained(service, (TakenOver, ClockDiffers))
 
 
 async def _detect(settings: Settings, resources: AsyncExitStack) -> Service:

@@ -76,6 +76,8 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
         await migrate(settings, judgement_live=plan.judgement_live)
         if plan.scenario:
             await _enter(plan.scenario, plan.data, settings)
+            # A simulator that is killed goes on with its faults; a city that is started anew has new ones.
+            (plan.data / "truth.jsonl").unlink(missing_ok=True)
         supervisor = Supervisor(plan.data)
         try:
             for child in _children(environ, plan.console_port):

@@ -29,6 +29,22 @@ class Service(Protocol):
     def not_ready(self) -> str | None: ...
 
 
+class Explained:
+    """A service some of whose exceptions are no bug but a state of the world that one line tells."""
+
+    def __init__(self, service: Service, told: tuple[type[Exception], ...]) -> None:
+        self._service, self._told = service, told
+
+    async def run(self, stop: asyncio.Event) -> None:
+        try:
+            await self._service.run(stop)
+        except self._told as error:
+            raise CannotRun(str(error)) from None
+
+    def not_ready(self) -> str | None:
+        return self._service.not_ready()
+
+
 Builder = Callable[[Settings, AsyncExitStack], Awaitable[Service]]
 
 

@@ -32,7 +32,7 @@ SNAPSHOT_SECONDS = Histogram(
 )
 SNAPSHOT_BYTES = Gauge("cityvigil_detect_snapshot_bytes", "size of the last snapshot", ["partition"])
 
-SNAPSHOT_EVERY_S = 30.0
+SNAPSHOT_EVERY_S = 10.0
 
 
 class LostMessages(RuntimeError):
