@@ -72,6 +72,9 @@ class Stand:
     clock: CityClock
     console: Console
     trust: dict[str, Any]
+    measurable: asyncio.Event
+    """Set: the trust's figures can be had. Cleared: asking for them hangs, as with a broker away."""
+
     clients: AsyncExitStack
     passwords: dict[str, str] = field(default_factory=dict)
     _offset: int = 0
@@ -126,7 +129,11 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
             "offline": [],
         }
 
+        measurable = asyncio.Event()
+        measurable.set()
+
         async def trusting() -> Mapping[str, Any]:
+            await measurable.wait()
             return trust
 
         async def rules() -> list[Rule]:
@@ -138,7 +145,7 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
         console = Console(desk, dsn=dsn, host="127.0.0.1", port=0, routes=routes)
         not_ready.append(console)
-        stand = Stand(dsn, pool, store, people, clock, console, trust, AsyncExitStack())
+        stand = Stand(dsn, pool, store, people, clock, console, trust, measurable, AsyncExitStack())
         logins = await add_demo_users(people, ["gas-company", "water-group"], now())
         stand.passwords = {login["user"]: login["password"] for login in logins}
         stop = asyncio.Event()

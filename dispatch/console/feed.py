@@ -9,6 +9,7 @@ so that ids rise over all kinds and Last-Event-ID says where to go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
@@ -19,12 +20,14 @@ import psycopg
 
 from dispatch.console import metrics
 from dispatch.console.answers import Health
-from dispatch.console.desk import Desk
+from dispatch.console.desk import Desk, Trust
 from dispatch.ledger import LIVE
 from schemas.clock import to_datetime
 
 STEP = 1_000_000
 HEALTH_EVERY_S = 4.0
+PATIENCE_S = 3.0
+AGAIN_S = 1.0
 REMEMBERED = 2_000
 _log = logging.getLogger(__name__)
 
@@ -54,22 +57,15 @@ class Feed:
 
     async def run(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
+        working = {asyncio.create_task(self._keep_reading()), asyncio.create_task(self._keep_looking())}
         try:
-            while not stop.is_set():
-                feeding = asyncio.create_task(self._feed())
-                await asyncio.wait({feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if not feeding.done():
-                    feeding.cancel()
-                try:
-                    await feeding
-                except asyncio.CancelledError:
-                    break
-                except psycopg.OperationalError as error:
-                    self._problem = f"PostgreSQL: {str(error).strip().splitlines()[0]}"
-                    _log.warning("live feed lost: %s", self._problem)
-                    await asyncio.wait({stopping}, timeout=1.0)
+            ended, _ = await asyncio.wait({stopping, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended - {stopping}:
+                task.result()  # neither ends by itself: this raises what ended it
         finally:
-            stopping.cancel()
+            for task in (stopping, *working):
+                task.cancel()
+            await asyncio.wait({stopping, *working})
             self._ended = True
             await self._wake()
 
@@ -116,7 +112,16 @@ class Feed:
             return [event for event in self._events if event.id // STEP > seen]
         return [_event(row) for row in await self._desk.store.events_after(seen, 500)]
 
-    async def _feed(self) -> None:
+    async def _keep_reading(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except psycopg.OperationalError as error:
+                self._problem = f"PostgreSQL: {str(error).strip().splitlines()[0]}"
+                _log.warning("live feed lost: %s", self._problem)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _listen(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             await connection.execute(f"listen {LIVE}".encode())
             if self._newest is None:
@@ -124,15 +129,19 @@ class Feed:
             self._problem = None
             while True:
                 await self._read()
+                await self._wake()
+                # Also without a notice now and then: a connection that died silently is found out.
+                async for _ in connection.notifies(timeout=HEALTH_EVERY_S, stop_after=1):
+                    pass
+                await connection.execute(b"select 1")
+
+    async def _keep_looking(self) -> None:
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
                 self._health = await self._look()
                 self._rounds += 1
                 await self._wake()
-                loop = asyncio.get_running_loop()
-                until = loop.time() + HEALTH_EVERY_S
-                while (left := until - loop.time()) > 0:
-                    async for _ in connection.notifies(timeout=left, stop_after=1):
-                        await self._read()
-                        await self._wake()
+            await asyncio.sleep(HEALTH_EVERY_S)
 
     async def _read(self) -> None:
         assert self._newest is not None
@@ -143,8 +152,12 @@ class Feed:
             self._newest = rows[-1]["id"]
 
     async def _look(self) -> Health:
+        """What cannot be measured in time is unknown: a broker that is away must not hold the picture up."""
         now = self._desk.now()
-        trust = await self._desk.trusted()
+        try:
+            trust = await asyncio.wait_for(self._desk.trusted(), PATIENCE_S)
+        except TimeoutError:
+            trust = Trust()
         return Health(
             **msgspec.structs.asdict(trust),
             now=to_datetime(now),

@@ -384,6 +384,18 @@ async def test_a_unit_hears_of_its_own_cases_only(stand: Stand) -> None:
         assert alert["alert_id"] == burst.alert_id
 
 
+async def test_cases_come_while_the_figures_of_trust_cannot_be_had(stand: Stand) -> None:
+    duty = await stand.logged_in("duty")
+    stand.measurable.clear()
+    async with listening(duty) as live:
+        while (await live.next("health"))[2]["gateways"] is not None:
+            pass
+        await stand.raise_alert(a_leak())
+        await live.next("case")
+    assert (await duty.get("/")).status_code == 200
+    assert (await duty.get("/api/v1/health")).json()["stream_age_s"] is None
+
+
 async def test_the_live_stream_and_readiness_come_back_after_the_database_was_away(stand: Stand) -> None:
     duty = await stand.logged_in("duty")
     database = stand.dsn.rpartition("/")[2]
