@@ -22,7 +22,8 @@ from aiokafka.errors import KafkaError
 
 from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor
 from cityvigil.errors import CannotRun
-from schemas import registry, topics
+from cityvigil.unguarded import unguarded
+from schemas import registry, rule, topics
 from schemas.migrations import migrations
 
 BEHIND_S = 10.0
@@ -170,12 +171,11 @@ async def _lag(bootstrap: str, dsn: str) -> list[Finding]:
     except (KafkaError, psycopg.Error) as error:
         return [Finding("lag", "fail", " ".join(str(error).split()), "cityvigil stack up")]
     recorded = {TopicPartition(topics.READINGS.name, number): offset for number, offset in rows}
-    return [
-        Finding(
-            f"{name} lag", "ok", f"{sum(ends[tp] - done.get(tp, 0) for tp in partitions)} messages behind"
-        )
-        for name, done in (("detect", committed), ("record", recorded))
-    ]
+    found = []
+    for name, done in (("detect", committed), ("record", recorded)):
+        behind = sum(ends[tp] - done.get(tp, 0) for tp in partitions)
+        found.append(Finding(f"{name} lag", "ok", f"the log is {behind} messages past its last commit"))
+    return found
 
 
 async def _partitions(bootstrap: str, topic: str) -> list[int]:
@@ -201,6 +201,7 @@ async def _registry(bootstrap: str) -> list[Finding]:
             "" if entries.sensors else "cityvigil sensors import FILE.csv --zones zones.csv",
         )
     ]
+    findings += await _guarded(bootstrap, entries)
     if waiting:
         some = ", ".join(f"{s.gateway}/{s.point}" for s in waiting[:3])
         findings.append(
@@ -212,6 +213,27 @@ async def _registry(bootstrap: str) -> list[Finding]:
             )
         )
     return findings
+
+
+async def _guarded(bootstrap: str, entries: registry.Registry) -> list[Finding]:
+    rules: dict[str, rule.Rule] = {}
+    async for message in compacted.read(bootstrap, topics.RULES):
+        entry = rule.decode(message.value)
+        if isinstance(entry, rule.RuleEntry):
+            rules[entry.rule.name] = entry.rule
+    partitions = max((zone.partition for zone in entries.zones.values()), default=0) + 1
+    found = await asyncio.to_thread(unguarded, entries, rules.values(), partitions)
+    if not found.sensors:
+        return [Finding("guard", "ok", f"{len(rules)} rules, no sensor is unguarded")]
+    most, number = found.reasons.most_common(1)[0]
+    return [
+        Finding(
+            "guard",
+            "warn",
+            f"{len(found.sensors)} sensors have conditions that cannot be judged; {number}: {most}",
+            "give the site parameters that are missing: cityvigil sensors export, param.NAME, import",
+        )
+    ]
 
 
 async def _services(data: Path) -> list[Finding]:

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import compacted
-from detectors.program import compile_program
+from cityvigil.unguarded import unguarded
 from schemas import control, frame, registry, rule, topics
 from schemas.rule import Rule
 
@@ -131,13 +131,8 @@ class Trust:
             now.unguarded = await asyncio.to_thread(self._count_unguarded)
 
     def _count_unguarded(self) -> int:
-        """Sensors of which at least one rule could not be bound."""
-        rules = list(self._in_force.rules.values())
-        numbers: set[int] = set()
-        for partition in range(self._partitions):
-            program = compile_program(self._in_force.registry, rules, partition)
-            numbers.update(entry[0] for entry in program.unguarded)
-        return len(numbers)
+        now = self._in_force
+        return len(unguarded(now.registry, now.rules.values(), self._partitions).sensors)
 
     async def _database(self) -> dict[str, Any]:
         async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
