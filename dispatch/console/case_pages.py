@@ -21,7 +21,7 @@ from dispatch.console.desk import desk_of
 from dispatch.console.duty_page import health_for
 from dispatch.console.feed import Feed
 from dispatch.console.identity import signed_in
-from dispatch.console.problems import Problem
+from dispatch.console.problems import Problem, wrong_field
 from dispatch.console.render import boot, own_units, renderer_of, shown_time, unit_names, zone_names
 from dispatch.console.words import Words, language_of, words
 from dispatch.lifecycle import TABLE
@@ -30,6 +30,7 @@ from schemas.case import ENDED, Role
 from schemas.clock import to_datetime
 
 NEEDS_REASON = frozenset(action.value for action, row in TABLE.items() if "reason" in row.needs)
+SHELF_HOURS = ("1", "4", "12", "24")
 WATCH = frozenset({Role.duty, Role.leader})
 
 
@@ -85,6 +86,18 @@ async def take_acknowledge(request: Request) -> Response:
 
 
 async def take_shelve(request: Request) -> Response:
+    hours = str((await request.form()).get("hours", ""))
+    if hours not in SHELF_HOURS:
+        raise wrong_field("hours", f"one of {', '.join(SHELF_HOURS)}", hours)
+    return await _shelf(request, dt.timedelta(hours=int(hours)))
+
+
+async def take_unshelve(request: Request) -> Response:
+    return await _shelf(request, None)
+
+
+async def _shelf(request: Request, length: dt.timedelta | None) -> Response:
+    """Shelves an alert for a time, or takes it down."""
     user = await signed_in(request, *WATCH)
     desk = desk_of(request)
     case_id, alert_id = request.path_params["case_id"], request.path_params["alert_id"]
@@ -93,10 +106,9 @@ async def take_shelve(request: Request) -> Response:
     said = words(language_of(request))
     try:
         with refusals(desk):
-            if request.path_params["what"] == "shelve":
-                hours = str(form.get("hours", "1"))
-                until = now + dt.timedelta(hours=int(hours) if hours.isdigit() else 0)
-                await desk.store.shelve(alert_id, user.actor, until, str(form.get("reason", "")), now)
+            if length is not None:
+                reason = str(form.get("reason", ""))
+                await desk.store.shelve(alert_id, user.actor, now + length, reason, now)
             else:
                 await desk.store.unshelve(alert_id, user.actor, now)
     except Problem as problem:
@@ -197,6 +209,7 @@ async def _values(request: Request, user: User, said: Words, case: Mapping[str, 
         "chart": await charts.of_alert(desk, alert) if alert else None,
         "unseen": watches and unseen and case["state"] not in ENDED,
         "may_shelve": watches,
+        "shelf_hours": SHELF_HOURS,
         "needs_reason": NEEDS_REASON,
         "own_units": own_units(),
         "roles": tuple(Role),
@@ -228,5 +241,6 @@ ROUTES = [
     Route("/cases/{case_id}/panel", show_panel),
     Route("/cases/{case_id}/act", take_action, methods=["POST"]),
     Route("/cases/{case_id}/acknowledge", take_acknowledge, methods=["POST"]),
-    Route("/cases/{case_id}/alerts/{alert_id}/{what}", take_shelve, methods=["POST"]),
+    Route("/cases/{case_id}/alerts/{alert_id}/shelve", take_shelve, methods=["POST"]),
+    Route("/cases/{case_id}/alerts/{alert_id}/unshelve", take_unshelve, methods=["POST"]),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,7 @@ class Endpoint:
             found |= {401, 403}
         if self.body is not None:
             found |= {400, 413, 415, 422}
-        if self.query:
+        if self.query or re.search(r"{\w+}", self.path):  # a NUL in a text cannot be looked up
             found.add(422)
         return sorted(found)
 

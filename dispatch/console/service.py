@@ -38,6 +38,9 @@ class Console:
         self._listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
+        # asyncio does it only for sockets that say IPPROTO_TCP, which create_server's do not; without it
+        # the second half of every answer waits 40 ms for an acknowledgement.
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self.app = build_console(desk, self._feed, routes)
         self._server = _Server(

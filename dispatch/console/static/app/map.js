@@ -3,6 +3,7 @@
 
 const NS = "http://www.w3.org/2000/svg";
 const PAD = 34;
+const SIDE_BY_SIDE = 3;
 
 export function startMap(boot, queue, detail) {
   const box = document.getElementById("map-box");
@@ -147,29 +148,42 @@ export function startMap(boot, queue, detail) {
     return zones.get(one.zone)?.at ?? null;
   }
 
+  function markOf(one, x, y) {
+    const mark = make("g", { class: `mark l${one.level}`, transform: `translate(${x} ${y})` });
+    mark.classList.toggle("is-unseen", queue.unseen(one));
+    mark.classList.toggle("is-selected", one.case_id === queue.selected());
+    mark.append(make("circle", { class: "ring", r: 15 }), make("use", { href: `#l${one.level}`, x: -10, y: -10, width: 20, height: 20 }));
+    const title = make("title");
+    title.textContent = `${boot.words.level[one.level]} ${boot.words.categories[one.category] ?? one.category}`;
+    mark.append(title);
+    mark.addEventListener("click", () => queue.select(one.case_id, true));
+    return mark;
+  }
+
   function drawMarks() {
     layers.marks.replaceChildren();
     if (!queue || !project) return;
-    const taken = [];
+    const places = [];
     const worst = new Map();
-    const open = [...queue.all().values()].filter(queue.isOpen).sort((a, b) => b.level - a.level);
-    for (const one of open.slice(-300)) {
+    const chosen = queue.selected();
+    const open = [...queue.all().values()].filter(queue.isOpen);
+    // The gravest come first and the chosen one always has a mark; what stands at one place is folded.
+    open.sort((a, b) => (b.case_id === chosen) - (a.case_id === chosen) || a.level - b.level);
+    for (const one of open) {
       worst.set(one.zone, Math.min(one.level, worst.get(one.zone) ?? 9));
       const at = positionOf(one);
       if (!at) continue;
-      let [x, y] = at;
-      // Cases at one place stand side by side.
-      while (taken.some(([a, b]) => Math.abs(a - x) < 16 && Math.abs(b - y) < 16)) x += 18;
-      taken.push([x, y]);
-      const mark = make("g", { class: `mark l${one.level}`, transform: `translate(${x} ${y})` });
-      mark.classList.toggle("is-unseen", queue.unseen(one));
-      mark.classList.toggle("is-selected", one.case_id === queue.selected());
-      mark.append(make("circle", { class: "ring", r: 15 }), make("use", { href: `#l${one.level}`, x: -10, y: -10, width: 20, height: 20 }));
-      const title = make("title");
-      title.textContent = `${boot.words.level[one.level]} ${boot.words.categories[one.category] ?? one.category}`;
-      mark.append(title);
-      mark.addEventListener("click", () => queue.select(one.case_id, true));
-      layers.marks.append(mark);
+      const place = places.find(([x, y]) => Math.abs(x - at[0]) < 17 && Math.abs(y - at[1]) < 17);
+      if (place) place[2].push(one);
+      else places.push([...at, [one]]);
+    }
+    for (const [x, y, here] of places) {
+      here.slice(0, SIDE_BY_SIDE).forEach((one, index) => layers.marks.append(markOf(one, x + index * 20, y)));
+      if (here.length > SIDE_BY_SIDE) {
+        const rest = make("text", { class: "rest", x: x + SIDE_BY_SIDE * 20 - 4, y: y + 4 });
+        rest.textContent = `+${here.length - SIDE_BY_SIDE}`;
+        layers.marks.append(rest);
+      }
     }
     for (const area of layers.zones.children) area.dataset.level = worst.get(area.dataset.zone) ?? "";
   }
