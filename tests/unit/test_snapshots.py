@@ -98,7 +98,8 @@ def test_what_a_killed_worker_left_half_written_is_swept_and_never_loaded(tmp_pa
     folder.open()
     folder.write(a_snapshot(10))
     whole = files(tmp_path)[0]
-    leftover = tmp_path / f".{whole.name.replace('offset-0000000000000010', 'offset-0000000000000030')}.writing"
+    newer = whole.name.replace("offset-0000000000000010", "offset-0000000000000030")
+    leftover = tmp_path / f".{newer}.writing"
     leftover.write_bytes(whole.read_bytes()[:20])
     again = SnapshotFolder(tmp_path)
     again.open()
