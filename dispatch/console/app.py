@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from dispatch.console import (
     accounts,
     alerts,
+    case_forms,
     case_pages,
     cases,
     duty_page,
@@ -70,6 +71,7 @@ def build_console(desk: Desk, feed: Feed, routes: Sequence[BaseRoute] = ()) -> S
             *login_page.ROUTES,
             *duty_page.ROUTES,
             *case_pages.ROUTES,
+            *case_forms.ROUTES,
             *map_page.ROUTES,
             *rejects_page.ROUTES,
             Mount(f"/static/{renderer.static_version}", static, name="static"),

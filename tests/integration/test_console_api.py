@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from dispatch.console.app import endpoints
 from dispatch.console.endpoint import PREFIX
-from dispatch.console.words import LANGUAGES, words
 from schemas.alert import Alert
 from tests.case_builders import an_alert, changed
 from tests.console_stand import Stand, a_console, now, store_readings
@@ -525,10 +524,3 @@ async def test_health_routes_and_metrics_are_mounted(stand: Stand) -> None:
         'cityvigil_console_requests_total{method="GET",route="/api/v1/openapi.json"'
         in (await anyone.get("/metrics")).text
     )
-
-
-def test_both_languages_say_the_same_things() -> None:
-    texts = [words(language).texts for language in LANGUAGES]
-    assert set(texts[0]) == set(texts[1])
-    for key in texts[0]:
-        assert len({tuple(sorted(re.findall(r"{\w+}", text[key]))) for text in texts}) == 1, key
