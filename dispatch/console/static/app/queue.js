@@ -186,7 +186,8 @@ export function startQueue(boot, sound) {
       clear.addEventListener("click", () => filterZone(""));
       notice.replaceChildren(clear);
     } else if (!order.length) {
-      notice.textContent = cases.size ? boot.words.queue.none_fit : boot.words.queue.none;
+      const any = [...cases.values()].some((one) => !ENDED.has(one.state));
+      notice.textContent = any ? boot.words.queue.none_fit : boot.words.queue.none;
     } else {
       notice.textContent = more ? boot.words.queue.more.replace("{n}", order.length) : "";
     }
