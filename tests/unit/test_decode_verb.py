@@ -99,15 +99,6 @@ def test_with_hex_each_line_is_a_piece_of_the_stream(
     assert found[1]["at"] == len(GOOD)
 
 
-def test_a_format_of_the_contract_that_is_not_built_says_so_in_one_line(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert cli.main(["decode", "hj212"]) == 2
-    error = capsys.readouterr().err
-    assert "hj212" in error
-    assert error.count("\n") == 1
-
-
 def test_a_missing_file_cannot_be_decoded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["decode", "senml", str(tmp_path / "missing")]) == 2
     assert "missing" in capsys.readouterr().err
