@@ -122,6 +122,8 @@ function make(figure, plot, data) {
           width: 2,
           points: { show: data[0].length < 80, size: 4, fill: colour("--series") },
           fill: colour("--series-fill"),
+          // A state holds until the next report: a slope between 0 and 1 would tell of values that never were.
+          paths: data[1].every((value) => value === 0 || value === 1) ? uPlot.paths.stepped({ align: 1 }) : undefined,
         },
       ],
       hooks: { draw: [marks] },
