@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from dispatch.console.render import CITY_OFFSET
 from schemas.alert import Alert, Evidence
@@ -290,6 +290,35 @@ async def test_the_second_officer_is_shown_what_the_first_did(stand: Stand, brow
     await expect(second.locator(".said.bad")).to_contain_text("duty")
     await expect(second.locator(".three .state")).to_have_text("已核实")
     nothing_thrown(first, second)
+
+
+async def test_a_renewal_takes_no_words_from_who_is_writing(stand: Stand, browser: Browser) -> None:
+    leak = a_leak(stand)
+    case_id = await stand.raise_alert(leak)
+    duty = await page_of(browser, stand, "duty")
+    await row(duty, case_id).click()
+    note = duty.locator('form[data-act="verify"] input[name=reason]')
+    await expect(note).to_be_visible()
+    answered = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        """The answer comes only after the officer has begun to write."""
+        answer = await route.fetch()
+        await note.fill("电话核实")
+        await route.fulfill(response=answer)
+        answered.set()
+
+    await duty.route("**/panel", late)
+    await stand.raise_alert(changed(leak, "clear"))
+    await asyncio.wait_for(answered.wait(), PATIENCE_MS / 1000)
+    await duty.unroute("**/panel")
+    await expect(note).to_have_value("电话核实")
+    await expect(duty.locator(".three .active")).to_be_visible()
+    # Who stops writing gets the rest.
+    await note.fill("")
+    await duty.locator("#search").focus()
+    await expect(duty.locator(".three .cleared")).to_be_visible()
+    nothing_thrown(duty)
 
 
 async def test_a_lost_connection_is_loud_and_the_page_catches_up_by_itself(

@@ -6,6 +6,8 @@ export function startDetail(boot, queue) {
   const toast = document.getElementById("toast");
   let timer = null;
   let focused = null;
+  let latest = null;
+  let stale = false;
 
   const shown = () => box.querySelector("article.case");
 
@@ -18,7 +20,10 @@ export function startDetail(boot, queue) {
 
   function refresh() {
     const article = shown();
-    if (article) htmx.ajax("GET", `/cases/${encodeURIComponent(article.dataset.case)}/panel`, { target: "#detail", swap: "innerHTML" });
+    if (!article) return;
+    stale = false;
+    const how = { target: "#detail", swap: "innerHTML", headers: { "X-Renewal": "1" } };
+    htmx.ajax("GET", `/cases/${encodeURIComponent(article.dataset.case)}/panel`, how);
   }
 
   function writing() {
@@ -37,16 +42,26 @@ export function startDetail(boot, queue) {
     const article = shown();
     if (!article || article.dataset.case !== one.case_id) return;
     if (Number(article.dataset.version) > one.version) return;
-    if (!writing()) return soon();
-    if (Number(article.dataset.version) === one.version) return;
+    latest = one;
+    if (writing()) keepWriting();
+    else soon();
+  }
+
+  // What is being written stays; the rest is renewed when the writing is over.
+  function keepWriting() {
+    stale = true;
+    const article = shown();
+    if (!article || latest?.case_id !== article.dataset.case || Number(article.dataset.version) >= latest.version) return;
     const moved = article.querySelector("#moved");
-    moved.firstElementChild.textContent = boot.words.moved.replace("{state}", boot.words.state[one.state]);
+    moved.firstElementChild.textContent = boot.words.moved.replace("{state}", boot.words.state[latest.state]);
     moved.hidden = false;
   }
 
   function alertChanged(one) {
     const article = shown();
-    if (article && article.dataset.case === one.case_id && !writing()) soon();
+    if (!article || article.dataset.case !== one.case_id) return;
+    if (writing()) keepWriting();
+    else soon();
   }
 
   function press(tab) {
@@ -94,8 +109,14 @@ export function startDetail(boot, queue) {
 
   // Answers can overtake each other: an older picture of the case never replaces a newer one.
   box.addEventListener("htmx:beforeSwap", (event) => {
+    // A renewal that was asked for before somebody began to write must not take their words away.
+    if (event.detail.requestConfig.headers["X-Renewal"] && writing()) {
+      event.detail.shouldSwap = false;
+      return keepWriting();
+    }
     const [, id, version] = event.detail.serverResponse.match(/data-case="([^"]+)" data-version="(\d+)"/) ?? [];
     const article = shown();
+    if (event.detail.requestConfig.headers["X-Renewal"] && article?.dataset.case !== id) event.detail.shouldSwap = false;
     if (article?.dataset.case === id && Number(version) < Number(article.dataset.version)) event.detail.shouldSwap = false;
     const active = document.activeElement;
     focused = box.contains(active) ? (active.closest("[data-act]")?.dataset.act ?? "") : null;
@@ -106,6 +127,8 @@ export function startDetail(boot, queue) {
     const again = focused && box.querySelector(`[data-act="${focused}"] button:not(:disabled)`);
     (again || box).focus({ preventScroll: true });
   });
+
+  box.addEventListener("focusout", () => setTimeout(() => stale && !writing() && refresh()));
 
   queue?.onSelect((id, wanted) => wanted && open(id));
   for (const button of document.querySelectorAll("button[data-tab]")) {
