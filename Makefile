@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 setup: .stamps/system .stamps/venv .stamps/kafka
-setup-test: setup .stamps/system-test
+setup-test: setup .stamps/system-test .stamps/timescale
 
 .stamps/system: setup.sh
 	@./setup.sh system
@@ -16,6 +16,9 @@ setup-test: setup .stamps/system-test
 	@./setup.sh venv
 .stamps/kafka: kafka-jars/pom.xml kafka-jars/SHA256SUMS | .stamps/system
 	@./setup.sh kafka
+
+.stamps/timescale: tests/timescale/package.json tests/timescale/package-lock.json | .stamps/system-test
+	@./setup.sh timescale
 
 demo: setup
 	@$(BIN)/cityvigil demo
@@ -44,4 +47,4 @@ lock:
 	$(COMPILE) --group dev pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf .stamps .venv .kafka
+	rm -rf .stamps .venv .kafka tests/timescale/node_modules

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets one part of the machine up: setup.sh system | system-test | venv | kafka   (make calls it, once each)
+# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | timescale   (make calls it, once each)
 # Installs Debian packages only where it may (root, or sudo without a password); otherwise it prints the one line
 # that does it and exits 2. It never asks a question, and starts no service.
 set -eu
@@ -12,6 +12,10 @@ venv_is_here() { command -v python3 >/dev/null && python3 -c 'import venv, ensur
 java_is_here() { command -v java >/dev/null || [ -x "${JAVA_HOME:-/nonexistent}/bin/java" ]; }
 jars_are_here() { [ -n "${CITYVIGIL_KAFKA_JARS:-}" ] || [ -e .stamps/kafka ]; }
 chromium_is_here() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null; }
+node_is_here() {
+    command -v npm >/dev/null && command -v node >/dev/null &&
+        node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)'
+}
 chinese_is_here() { ls /usr/share/fonts/*/noto/*CJK* >/dev/null 2>&1; }
 
 install_packages() {
@@ -60,6 +64,7 @@ system-test)
     missing=
     chromium_is_here || missing="$missing chromium"
     chinese_is_here || missing="$missing fonts-noto-cjk"
+    node_is_here || missing="$missing nodejs npm"
     install_packages $missing
     ;;
 venv)
@@ -88,6 +93,14 @@ kafka)
     (cd .kafka.new && sha256sum --quiet --strict -c ../kafka-jars/SHA256SUMS)
     rm -rf .kafka
     mv .kafka.new .kafka
+    ;;
+timescale)
+    say "TimescaleDB in WebAssembly, for tests, into tests/timescale/node_modules"
+    (cd tests/timescale && npm ci --ignore-scripts --no-audit --no-fund) </dev/null >.stamps/npm.log 2>&1 || {
+        tail -n 15 .stamps/npm.log >&2
+        echo "setup: npm ci in tests/timescale failed (whole output in .stamps/npm.log)" >&2
+        exit 2
+    }
     ;;
 *)
     sed -n '2,4p' "$0" >&2

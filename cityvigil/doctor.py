@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor
+from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor, timescale
 from cityvigil.errors import CannotRun
 from cityvigil.unguarded import unguarded
 from schemas import registry, rule, topics
@@ -116,23 +116,24 @@ async def _database(dsn: str) -> list[Finding]:
 
 
 async def _schema(connection: psycopg.AsyncConnection) -> Finding:
+    engine = await timescale.find(connection)
     rows = await (await connection.execute("select number from schema_migrations")).fetchall()
-    missing = [m.name for m in migrations() if m.number not in {number for (number,) in rows}]
+    done = {number for (number,) in rows}
+    missing = [m.name for needs in engine.has for m in migrations(needs) if m.number not in done]
     if missing:
         return Finding("schema", "fail", f"not applied: {', '.join(missing)}", "cityvigil migrate")
     return Finding("schema", "ok", f"{len(rows)} migrations applied")
 
 
 async def _timescale(connection: psycopg.AsyncConnection) -> Finding:
-    found = await connection.execute("select extversion from pg_extension where extname = 'timescaledb'")
-    row = await found.fetchone()
-    if row:
-        return Finding("timescaledb", "ok", f"version {row[0]}")
+    engine = await timescale.find(connection)
+    if not engine.missing:
+        return Finding("timescaledb", "ok", engine.name)
     return Finding(
         "timescaledb",
         "warn",
-        "plain PostgreSQL: no compression, retention or continuous aggregates",
-        "fine for a trial on one machine; production wants the extension",
+        f"{engine.name}: no {', '.join(engine.missing)}",
+        "fine for a trial on one machine; production wants TimescaleDB's Community edition",
     )
 
 

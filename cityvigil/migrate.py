@@ -1,8 +1,9 @@
 """`cityvigil migrate`: makes what the services expect to find, and leaves what is there alone.
 
-Tables from the numbered SQL files, each once and in a transaction of its own; Kafka topics; the default
-rules as version 1 where none was ever published. Any number of them may run at once: one works, the others
-wait and find everything done. It never removes or rewrites anything.
+Tables from the numbered SQL files, each once and in a transaction of its own, those for TimescaleDB where it
+is; Kafka topics; the default rules as version 1 where none was ever published. Any number of them may run at
+once: one works, the others wait and find everything done. It loses nothing: where TimescaleDB comes to a
+database later, the readings move into a hypertable.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 from psycopg.conninfo import conninfo_to_dict
 
-from cityvigil import compacted
+from cityvigil import compacted, timescale
 from cityvigil.errors import CannotRun
 from schemas import topics
 from schemas.catalogue import default_rules
-from schemas.migrations import migrations
+from schemas.migrations import Migration, migrations
 from schemas.rule import RuleEntry, RulesMarker, encode
 from schemas.settings import Settings
 
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 LOCK = 0x6369_7479_0001  # "city": the advisory lock of those who migrate
 BY = "cityvigil migrate"
 TOPIC_EXISTS = 36  # Kafka's error code
-WITHOUT_TIMESCALE = ("compression", "retention", "continuous aggregates")
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Report:
     migrations: list[str] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
     rules: int = 0
-    missing: tuple[str, ...] = ()  # what this database cannot do for want of timescaledb
+    engine: timescale.Engine = timescale.PLAIN
 
 
 async def migrate(settings: Settings, *, judgement_live: bool) -> Report:
@@ -49,8 +49,7 @@ async def migrate(settings: Settings, *, judgement_live: bool) -> Report:
     report = Report()
     try:
         async with _alone(settings.postgres) as connection:
-            await _apply(connection, report)
-            await _look_for_timescale(connection, report)
+            await make_tables(connection, settings.postgres, report)
             await _make_topics(settings.kafka, settings.partitions, report)
             await _publish_rules(settings.kafka, judgement_live, report)
     except psycopg.OperationalError as error:
@@ -69,31 +68,33 @@ async def _alone(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
         yield connection
 
 
-async def _apply(connection: psycopg.AsyncConnection, report: Report) -> None:
+async def make_tables(connection: psycopg.AsyncConnection, dsn: str, report: Report) -> None:
+    """Applies what is missing. `dsn` is where `connection` leads, for a second one."""
     await connection.execute(
         "create table if not exists schema_migrations"
         " (number int primary key, name text not null, applied_at timestamptz not null default now())"
     )
     rows = await (await connection.execute("select number from schema_migrations")).fetchall()
     done = {number for (number,) in rows}
-    for migration in migrations():
-        if migration.number in done:
-            continue
-        async with connection.transaction():
-            await connection.execute(migration.sql.encode())
-            await connection.execute(
-                "insert into schema_migrations (number, name) values (%s, %s)",
-                [migration.number, migration.name],
-            )
-        log.info("applied %s", migration.name)
-        report.migrations.append(migration.name)
+    report.engine = await timescale.offer(connection, dsn)
+    for needs in report.engine.has:
+        for migration in migrations(needs):
+            if migration.number not in done:
+                await _apply(connection, migration)
+                report.migrations.append(migration.name)
+    log.info("the database is %s", report.engine.name)
+    if report.engine.missing:
+        log.warning("this database has no %s", ", ".join(report.engine.missing))
 
 
-async def _look_for_timescale(connection: psycopg.AsyncConnection, report: Report) -> None:
-    found = await connection.execute("select 1 from pg_extension where extname = 'timescaledb'")
-    if await found.fetchone() is None:
-        report.missing = WITHOUT_TIMESCALE
-        log.warning("timescaledb is not installed in this database: no %s", ", ".join(report.missing))
+async def _apply(connection: psycopg.AsyncConnection, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql.encode())
+        await connection.execute(
+            "insert into schema_migrations (number, name) values (%s, %s)",
+            [migration.number, migration.name],
+        )
+    log.info("applied %s", migration.name)
 
 
 async def _make_topics(bootstrap: str, partitions: int, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 A row of `readings` has four columns of fixed width and none is NULL, so a whole batch is one structured
 array in network order, and no Python runs per row. Writing and reading share the one layout. It opens no
-connection and knows no table name.
+connection and no transaction.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import psycopg
 
 ROW = np.dtype(
     [
@@ -49,6 +50,13 @@ def rows_out(records: np.ndarray) -> bytes:
     rows["quality_size"] = 2
     rows["quality"] = ordered["quality"]
     return b"".join((HEADER, rows.tobytes(), TRAILER))
+
+
+async def copy_in(connection: psycopg.AsyncConnection, records: np.ndarray) -> None:
+    """Appends `schemas.reading.RECORD`s to `readings`."""
+    statement = f"copy readings ({COLUMNS}) from stdin (format binary)".encode()
+    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        await copy.write(rows_out(records))
 
 
 def rows_in(stream: bytes) -> np.ndarray:

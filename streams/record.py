@@ -20,11 +20,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from schemas.clock import CityClock
 from schemas.sequence import Mark
 from schemas.topics import READINGS, REJECTS, SENSORS
-from streams import marks, mirror, refused, span_tables
+from streams import marks, mirror, readings_table, refused
 from streams.batch import Batch, Key
-from streams.copy_rows import COLUMNS, rows_out
 from streams.log_reader import Gathered, reading
-from streams.spans import Span, width_us
+from streams.readings_table import ReadingsTable
+from streams.spans import width_us
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Record:
         self._why_not: str | None = "not started"
         self._marks: dict[Key, Mark] = {}
         self._offsets: dict[marks.Place, int] = {}
-        self._spans: list[Span] = []
+        self._table: ReadingsTable | None = None  # as the writing connection found it
         self._log_city_us = 0  # the newest receipt in the log
         self._rows = 0
 
@@ -100,27 +100,28 @@ class Record:
                 if stop.is_set():
                     return
             self._marks, self._offsets = await marks.load(connection)
-            self._spans = [table.span for table in await span_tables.tables(connection)]
+            self._table = table = await readings_table.found(connection, self._width)
+            log.info("readings is %s", table.says)
             async with reading(self._kafka, self._offsets) as log_reader:
                 log.info("writing from %s", self._offsets or "the beginning of the log")
                 self._why_not = None
                 while not stop.is_set():
                     gathered = await log_reader.gather(self._marks, stop)
                     if gathered.offsets:
-                        await self._commit(connection, gathered)
+                        await self._commit(connection, table, gathered)
                     LAG.set(log_reader.lag(self._offsets))
 
-    async def _commit(self, connection: psycopg.AsyncConnection, gathered: Gathered) -> None:
+    async def _commit(
+        self, connection: psycopg.AsyncConnection, table: ReadingsTable, gathered: Gathered
+    ) -> None:
         batch = gathered.readings
         records = batch.records()
         self._log_city_us = max(self._log_city_us, batch.city_us)
-        self._spans = await span_tables.make_missing(
-            connection, records["time"], self._spans, self._city_us(), self._width
-        )
+        await table.make_room(connection, records["time"], self._city_us())
         with COMMIT.time():
             async with connection.transaction():
                 if len(records):
-                    await _copy(connection, rows_out(records))
+                    await table.copy(connection, records)
                 if batch.texts:
                     await _store_texts(connection, batch)
                 bad_entries = await mirror.apply(connection, gathered.sensors)
@@ -154,8 +155,8 @@ class Record:
                 rows_s = (self._rows - rows) * 1e6 / max(now - since, 1)
                 rows, since = self._rows, now
                 alone = alone or await _locked(connection, TENDING)
-                if alone and self._why_not is None:
-                    await span_tables.tend(connection, self._city_us(), rows_s)
+                if alone and self._why_not is None and self._table is not None:
+                    await self._table.tend(connection, self._city_us(), rows_s)
 
     def _city_us(self) -> int:
         """By the log, which may be hours behind after an outage; by the clock before any reading."""
@@ -175,12 +176,6 @@ async def _locked(connection: psycopg.AsyncConnection, lock: int) -> bool:
     """Whether this connection has the lock now, for as long as it lives."""
     row = await (await connection.execute("select pg_try_advisory_lock(%s)", [lock])).fetchone()
     return bool(row and row[0])
-
-
-async def _copy(connection: psycopg.AsyncConnection, stream: bytes) -> None:
-    statement = f"copy readings ({COLUMNS}) from stdin (format binary)".encode()
-    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        await copy.write(stream)
 
 
 async def _store_texts(connection: psycopg.AsyncConnection, batch: Batch) -> None:

@@ -45,6 +45,10 @@ def lines(report: Report) -> list[str]:
         said.append(f"published {report.rules} default rules as version 1")
     if not said:
         said.append("nothing to do")
-    if report.missing:
-        said.append(f"without timescaledb this database has no {', '.join(report.missing)}")
+    said.append(f"the database is {report.engine.name}")
+    if report.engine.missing:
+        without = "with this build" if report.engine.version else "without timescaledb"
+        said.append(f"{without} this database has no {', '.join(report.engine.missing)}")
+    if report.engine.why:
+        said.append(report.engine.why)
     return said

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psycopg
@@ -17,9 +13,16 @@ import pytest
 from cityvigil import stack as local
 from cityvigil.migrate import migrate
 from cityvigil.stack import Stack
-from schemas.clock import CityClock
 from schemas.topics import READINGS
 from streams.record import Record
+from tests.integration.historian import (
+    WITHIN_S,
+    Historian,
+    a_historian,
+    offsets_of,
+    until_it_has,
+    until_it_has_all,
+)
 from tests.integration.record_log import (
     PARTITIONS,
     RecordLog,
@@ -30,8 +33,6 @@ from tests.integration.record_log import (
     what_stands,
 )
 from tests.services import a_database
-
-WITHIN_S = 60
 
 
 @pytest.fixture
@@ -48,72 +49,12 @@ async def log(fresh_stack: Stack, dsn: str, unique: str) -> AsyncIterator[Record
         yield log
 
 
-@asynccontextmanager
-async def a_historian(kafka: str, dsn: str) -> AsyncIterator[Record]:
-    """One in this process, stopped at the end as a service is."""
-    record = Record(kafka=kafka, postgres=dsn, clock=CityClock(), wall_us=lambda: time.time_ns() // 1_000)
-    stop = asyncio.Event()
-    running = asyncio.create_task(record.run(stop))
-    try:
-        yield record
-    finally:
-        stop.set()
-        await asyncio.wait_for(running, WITHIN_S)
-
-
-class Historian:
-    """One in a process of its own, to be killed."""
-
-    def __init__(self, kafka: str, dsn: str, folder: Path) -> None:
-        self._argv = [kafka, dsn]
-        self._log = folder / "record.log"
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with self._log.open("ab") as sink:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.integration.run_record", *self._argv, stdout=sink, stderr=sink
-            )
-
-    async def kill(self) -> None:
-        assert self.process is not None
-        assert self.process.returncode is None, self._log.read_text()[-3000:]
-        os.kill(self.process.pid, signal.SIGKILL)
-        await self.process.wait()
-
-
 @pytest.fixture
 async def historian(fresh_stack: Stack, dsn: str, tmp_path: Path) -> AsyncIterator[Historian]:
     historian = Historian(fresh_stack.kafka, dsn, tmp_path)
     yield historian
     if historian.process and historian.process.returncode is None:
         await historian.kill()
-
-
-async def offsets_of(dsn: str) -> dict[int, int]:
-    async with await psycopg.AsyncConnection.connect(dsn) as connection:
-        rows = await (
-            await connection.execute(
-                "select partition, next_offset from record_offsets where topic = %s", [READINGS.name]
-            )
-        ).fetchall()
-    return dict(rows)
-
-
-async def until_it_has(dsn: str, messages: dict[int, int]) -> None:
-    """At least so many messages of each partition."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            found = await offsets_of(dsn)
-            if all(found.get(partition, 0) >= count for partition, count in messages.items()):
-                return
-            await asyncio.sleep(0.02)
-
-
-async def until_it_has_all(kafka: str, dsn: str) -> dict[int, list[bytes]]:
-    log = await SecondReader(kafka).read()
-    await until_it_has(dsn, {partition: len(messages) for partition, messages in log.items()})
-    return log
 
 
 async def until_it_says(record: Record, why_not: str | None) -> None:
