@@ -87,13 +87,13 @@ def run(args: argparse.Namespace) -> int:
     data = _input(args.file)
     found_wrong = False
     is_utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
-    for line in _lines_of(args.format, data, args.hex, args.reply, context, receipt):
+    for line in lines_of(args.format, data, args.hex, args.reply, context, receipt):
         found_wrong |= "rejected" in line
         print(json.dumps(line, ensure_ascii=not is_utf8))
     return 1 if found_wrong else 0
 
 
-def _lines_of(
+def lines_of(
     name: str, data: bytes, is_hex: bool, with_reply: bool, context: Context, receipt: Receipt
 ) -> Iterator[Line]:
     if name in MESSAGES:

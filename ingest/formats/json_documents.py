@@ -15,7 +15,7 @@ import msgspec
 from ingest.formats.result import Bad, Reading, Value
 from schemas.reading import Quality, Reason
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _START = re.compile(rb"[\[{]")
 _LINE = re.compile(rb"\n\s*[\[{]")
 _SPACE = re.compile(rb"\s*")

@@ -1,7 +1,8 @@
 """Several JSON arrays in one stream, cut or not: where each begins and ends.
 
 Pure and total. An array ends at its own bracket, brackets inside strings aside. What is no array, or one that
-never ends, is given as far as the next place that looks like an array of objects.
+never ends, is given as far as the next place that looks like an array of objects; after a hundred that never
+end the rest of the input is one piece, so that no input takes more than a hundred passes.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]]', re.DOTALL)
 _START = re.compile(rb"\[\s*[{\]]")
 _SPACE = re.compile(rb"\s*")
+_MOST_ENDLESS = 100
 
 
 def pieces(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(offset, bytes) of everything but the white space between."""
-    at = _after_space(data, 0)
+    at, endless = _after_space(data, 0), 0
     while at < len(data):
-        end = _end(data, at) if data[at : at + 1] == b"[" else None
+        is_array = data[at : at + 1] == b"["
+        end = _end(data, at) if is_array and endless < _MOST_ENDLESS else None
         if end is None:
-            end = next_start(data, at + 1)
+            endless += is_array
+            end = next_start(data, at + 1) if endless < _MOST_ENDLESS else len(data)
         yield at, data[at:end].rstrip()
         at = _after_space(data, end)
 
