@@ -25,6 +25,7 @@ VERBS = (
     "migrate",
     "services",
     "replay",
+    "score",
     "decode",
     "doctor",
 )

@@ -69,7 +69,7 @@ def read(path: Path, time_column: str | None = None, must_be_numbers: Sequence[s
             raise _wrong(path, 1, name, "a column of this name", f"the columns {', '.join(header)}")
         if name == header[column]:
             raise _wrong(path, 1, name, "a column of numbers", "the time column")
-    times = _times(path, header[column], [row[column] for row in rows], lines)
+    times = parse_times(path, header[column], [row[column] for row in rows], lines)
     points, columns, texts = [], [], []
     for i, name in enumerate(header):
         if i == column:
@@ -133,7 +133,7 @@ def _time_column(path: Path, header: Sequence[str], wanted: str | None) -> int:
     )
 
 
-def _times(path: Path, column: str, texts: Sequence[str], lines: Sequence[int]) -> np.ndarray:
+def parse_times(path: Path, column: str, texts: Sequence[str], lines: Sequence[int]) -> np.ndarray:
     """In the first format that fits every row; else the format that gets furthest says which row does not."""
     furthest = -1
     for parse in (_iso, _epoch, *(_by(pattern) for pattern in FORMATS)):

@@ -202,6 +202,50 @@ def _ewma(program: Program, lane: Lane, change: Change) -> Seen:
     )
 
 
+def _plausible(program: Program, lane: Lane, change: Change) -> Seen:
+    _, category = _category(program, lane, change)
+    facts = lane.bound_of(change.track).facts
+    amount = quantity(change.value, category.unit, category.resolution)
+    low = quantity(facts.low, category.unit, category.resolution)
+    high = quantity(facts.high, category.unit, category.resolution)
+    return Seen(
+        f"{category.name_zh}测点读数 {amount}，可信范围 {low} 至 {high}",
+        f"{category.quantity} {amount}; plausible is {low} to {high}",
+        value=_finite(change.value),
+        unit=category.unit,
+        limit=facts.high if change.value > facts.high else facts.low,
+        condition="plausible",
+    )
+
+
+def _spike(program: Program, lane: Lane, change: Change) -> Seen:
+    _, category = _category(program, lane, change)
+    amount = quantity(change.value, category.unit, category.resolution)
+    size = f"{change.score:.1f}"
+    return Seen(
+        f"{category.name_zh} {amount}，偏离前三次读数中位数，幅度为限值的 {size} 倍",
+        f"{category.quantity} {amount}: away from the median of the three before, {size} times the limit",
+        value=_finite(change.value),
+        unit=category.unit,
+        limit=1.0,
+        condition="spike",
+    )
+
+
+def _seasonal(program: Program, lane: Lane, change: Change) -> Seen:
+    _, category = _category(program, lane, change)
+    amount = quantity(change.value, category.unit, category.resolution)
+    size = f"{change.score:.1f}"
+    return Seen(
+        f"{category.name_zh} {amount}，偏离该时段常态，幅度为限值的 {size} 倍",
+        f"{category.quantity} {amount}: away from what is usual at this hour, {size} times the limit",
+        value=_finite(change.value),
+        unit=category.unit,
+        limit=1.0,
+        condition="seasonal",
+    )
+
+
 def _silence(program: Program, lane: Lane, change: Change) -> Seen:
     sensor = program.sensors[int(lane.row[change.track])]
     _, category = _category(program, lane, change)
@@ -248,6 +292,9 @@ _SAW: dict[str, Callable[[Program, Lane, Change], Seen]] = {
     "threshold": _threshold,
     "stuck": _stuck,
     "ewma": _ewma,
+    "plausible": _plausible,
+    "spike": _spike,
+    "seasonal": _seasonal,
     "silence": _silence,
     "blind-area": _blind,
 }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-Detector = Literal["threshold", "stuck", "silence", "ewma", "blind-area"]
+Detector = Literal["threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal"]
 Mode = Literal["live", "canary", "shadow", "draft"]
 
 

@@ -82,10 +82,39 @@ SENSORS = tuple(
 )
 
 
+SCORING = {
+    "plausible": {},
+    "spike": {"returned": 4.0, "least": 4.0},
+    "seasonal": {
+        "short_limit": 1.0,
+        "long_limit": 1.0,
+        "quiet_s": 0.0,
+        "margin": 0.02,
+        "refractory_s": 300.0,
+    },
+}
+
+
+def a_scoring_rule(detector: str) -> Rule:
+    """No default rule names these yet; the limits are low, so that something happens in half an hour."""
+    return Rule(
+        name=detector,
+        title_zh=detector,
+        title_en=detector,
+        detector=detector,  # type: ignore[arg-type]
+        network="device",
+        mode="live",
+        levels={4: detector},
+        params=SCORING[detector],
+    )
+
+
 def rules_of(detector: str) -> list[Rule]:
     found = [rule for rule in default_rules(judgement_live=True) if rule.detector == detector]
     if detector == "ewma":
         return [an_equipment_rule("ewma", params={"lambda": 0.2, "limit": 3.0, "warmup": 3})]
+    if detector in SCORING:
+        return [a_scoring_rule(detector)]
     if detector == "stuck":
         return [an_equipment_rule("device-stuck", params={"reports": 8})]
     return found
