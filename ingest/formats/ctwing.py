@@ -42,9 +42,9 @@ def decode(payload: bytes, topic: str | None, now_us: int, inner: Inner | None =
     gateway = said if isinstance(said, str) and said else None
     if "notifyType" in document:
         return _oceanconnect(document, gateway, inner)
-    kind = document.get("messageType", "dataReport")
+    kind = str(document.get("messageType", "dataReport"))[:60]
     if kind not in _REPORTS:
-        return [Seen(gateway, _CAMEL.sub("_", str(kind)[:60]).lower())]
+        return [Seen(gateway, _CAMEL.sub("_", kind).lower())]
     content = next((document[key] for key in _CONTENTS if isinstance(document.get(key), dict)), None)
     if content is None:
         return [Bad(Reason.syntax, "expected a payload as an object")]
