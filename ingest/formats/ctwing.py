@@ -76,10 +76,11 @@ def _values(
     prefix: str = "",
     depth: int = 0,
 ) -> list[Item]:
+    said = _unwrapped(said)
     own = next((moment for key in _TIMES if (moment := _local(said.get(key))) is not None), None)
     time_us = own if own is not None else time_us
     items: list[Item] = []
-    for key, value in _unwrapped(said).items():
+    for key, value in said.items():
         if key in _TIMES and _local(value) is not None:
             continue
         if key in ("APPdata", "payload") and isinstance(value, str):

@@ -75,7 +75,7 @@ class EdgeNodes:
         """The readings of one message, or what it is, or why it cannot be used; and what to answer."""
         place = _place(topic)
         if place is None:
-            return [Bad(Reason.topic, f"expected spBv1.0/GROUP/KIND/NODE or .../DEVICE, got {topic!r}")]
+            return [Bad(Reason.syntax, f"expected spBv1.0/GROUP/KIND/NODE or .../DEVICE, got {topic!r}")]
         group, kind, edge, device = place
         if kind == "STATE":
             return [Seen(None, "state")]
