@@ -26,6 +26,7 @@ VERBS = (
     "services",
     "replay",
     "score",
+    "bench",
     "decode",
     "doctor",
 )
