@@ -45,6 +45,7 @@ COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-emit-index-ur
 lock:
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --group pyproject.toml:build -o requirements-build.lock
 
 clean:
 	rm -rf .stamps .venv .kafka tests/timescale/node_modules

@@ -23,6 +23,8 @@ VERBS = (
     "users",
     "rules",
     "migrate",
+    "broker",
+    "enter",
     "services",
     "replay",
     "score",

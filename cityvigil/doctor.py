@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor, timescale
+from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor, timescale, where
 from cityvigil.errors import CannotRun
 from cityvigil.unguarded import unguarded
 from schemas import registry, rule, topics
@@ -45,12 +45,14 @@ class Finding:
 
 async def examine(data: Path) -> list[Finding]:
     """Every check that can be made: programs always, the rest when a stack runs under `data`."""
-    findings = _programs()
     try:
         found = stack.load(data)
     except CannotRun as error:
-        return [*findings, Finding("stack", "fail", str(error), f"cityvigil up --data {data}")]
-    findings += _brokers(stack.status(data), data)
+        if not where.named_by_environment():
+            return [*_programs(), Finding("stack", "fail", str(error), f"cityvigil up --data {data}")]
+        found, findings = where.services(data), []
+    else:
+        findings = [*_programs(), *_brokers(stack.status(data), data)]
     checks: Iterable[Callable[[], Awaitable[list[Finding]]]] = (
         lambda: _topics(found.kafka),
         lambda: _database(found.postgres),

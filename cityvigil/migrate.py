@@ -53,7 +53,7 @@ async def migrate(settings: Settings, *, judgement_live: bool) -> Report:
             await _make_topics(settings.kafka, settings.partitions, report)
             await _publish_rules(settings.kafka, judgement_live, report)
     except psycopg.OperationalError as error:
-        raise CannotRun(f"PostgreSQL at {_place(settings.postgres)}: {_one_line(error)}") from error
+        raise CannotRun(f"PostgreSQL at {place(settings.postgres)}: {_one_line(error)}") from error
     except KafkaError as error:
         raise CannotRun(f"Kafka at {settings.kafka}: {_one_line(error)}") from error
     return report
@@ -153,7 +153,7 @@ async def _publish_rules(bootstrap: str, judgement_live: bool, report: Report) -
     report.rules = len(rules)
 
 
-def _place(dsn: str) -> str:
+def place(dsn: str) -> str:
     """The address in a DSN, without its password."""
     fields = conninfo_to_dict(dsn)
     return f"{fields.get('host', 'localhost')}:{fields.get('port', 5432)}/{fields.get('dbname', '')}"

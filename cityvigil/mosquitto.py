@@ -44,7 +44,7 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 PIPE_BYTES = 1024 * 1024
 
 CONFIG = """\
-listener {port} 127.0.0.1
+listener {listener}
 max_connections -1
 set_tcp_nodelay true
 allow_anonymous false
@@ -68,7 +68,7 @@ log_type error
 log_type warning
 log_type notice
 log_type information
-log_type debug
+{debug}
 """
 
 ACCESS = """\
@@ -98,14 +98,23 @@ def prepare(home: Path, service_user: str) -> None:
     process.write_atomically(home / "acl", ACCESS.format(service=service_user))
 
 
+def settings(home: Path, listener: str, *, user: str = "", debug: str = "") -> str:
+    """mosquitto.conf of a broker whose files are in `home`; `listener`: its port, and its address if one."""
+    return CONFIG.format(
+        listener=listener,
+        home=home,
+        user=user,
+        queued=MAX_QUEUED_BYTES,
+        packet=MAX_PACKET_BYTES,
+        debug=debug,
+    )
+
+
 def start(home: Path, run: Path, log: Path, port: int) -> Process:
     # Mosquitto started by root would become `mosquitto`, who can not read a folder that is root's own.
     user = "user root" if os.geteuid() == 0 else ""
     config = home / "mosquitto.conf"
-    process.write_atomically(
-        config,
-        CONFIG.format(port=port, home=home, user=user, queued=MAX_QUEUED_BYTES, packet=MAX_PACKET_BYTES),
-    )
+    process.write_atomically(config, settings(home, f"{port} 127.0.0.1", user=user, debug="log_type debug"))
     pipe = _open_pipe(home, run, log)
     try:
         return process.spawn(NAME, [program(), "-c", config], run=run, log=log, stderr=pipe)

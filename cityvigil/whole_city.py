@@ -75,7 +75,7 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
         settings = Settings.from_environ(environ)
         await migrate(settings, judgement_live=plan.judgement_live)
         if plan.scenario:
-            await _enter(plan.scenario, plan.data, settings)
+            await enter(plan.scenario, plan.data, settings)
             # A simulator that is killed goes on with its faults; a city that is started anew has new ones.
             (plan.data / "truth.jsonl").unlink(missing_ok=True)
         supervisor = Supervisor(plan.data)
@@ -108,7 +108,7 @@ def status(data: Path) -> dict[str, object]:
     return result
 
 
-async def _enter(scenario: Scenario, data: Path, settings: Settings) -> None:
+async def enter(scenario: Scenario, data: Path, settings: Settings) -> None:
     """Registers the scenario's city, and gives each of its gateways a credential that simulators find."""
     city = scenario.city()
     known = await read_registry(settings.kafka)

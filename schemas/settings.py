@@ -1,7 +1,8 @@
 """Everything a service is told by its environment; the only reader of `os.environ`.
 
-A missing or malformed value stops the program with one line that names the variable. What operators
-tune (rules, units, registry) is data, not settings.
+A missing or malformed value stops the program with one line that names the variable. A secret can stand in a
+file instead: NAME_FILE names the file that holds what NAME would. What operators tune (rules, units,
+registry) is data, not settings.
 """
 
 from __future__ import annotations
@@ -49,6 +50,17 @@ def _dsn(text: str) -> str:
     return text
 
 
+def _text(environ: Mapping[str, str], name: str, default: str | None) -> str | None:
+    if name in environ or f"{name}_FILE" not in environ:
+        return environ.get(name, default)
+    path = environ[f"{name}_FILE"]
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "is no text"
+        raise SettingsError(f"{name}_FILE={path!r}: {why}") from None
+
+
 def _optional_number(text: str) -> int | None:
     if text and not text.isdigit():
         raise ValueError("expected a whole number or nothing")
@@ -86,7 +98,7 @@ class Settings:
         values: dict[str, Any] = {}
         for item in fields(cls):
             name, default = item.metadata["name"], item.metadata["default"]
-            text = environ.get(name, default)
+            text = _text(environ, name, default)
             if text is None:
                 raise SettingsError(f"{name} is not set: {item.metadata['says']}")
             try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
 
 
 def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
@@ -36,13 +36,13 @@ def test_a_lock_pins_every_package_by_hash_and_names_no_registry(lock: str) -> N
     text = (ROOT / lock).read_text()
     assert "://" not in text
     pins = re.split(r"\n(?=[a-z])", text.strip())
-    assert len(pins) > 20
+    assert len(pins) > 5
     assert [pin for pin in pins if "--hash=sha256:" not in pin or "==" not in pin.splitlines()[0]] == []
 
 
 def test_what_the_product_needs_is_pinned_alike_in_both_locks() -> None:
     product, everything = (
         set(re.findall(r"^[a-z0-9-]+(?:\[[a-z,]+\])?==\S+", (ROOT / lock).read_text(), re.MULTILINE))
-        for lock in LOCKS
+        for lock in LOCKS[:2]
     )
     assert product <= everything

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import rule_files, rule_set, stack
+from cityvigil import rule_files, rule_set, where
 from cityvigil.errors import CannotRun
 from cityvigil.rule_set import RuleSet
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
@@ -82,7 +82,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    known = _talking(stack.load(args.data).kafka, rule_set.read)
+    known = _talking(where.services(args.data).kafka, rule_set.read)
     found = [rule for _, rule in sorted(known.rules.items())]
     rows = [{**_row(rule), "by": known.by[rule.name]} for rule in found]
     write_json(args.json, {"version": known.version, "rules": rows})
@@ -114,7 +114,7 @@ def _change(args: argparse.Namespace, choose: Choose) -> int:
         known = await rule_set.read(kafka)
         return await rule_set.publish(kafka, known, choose(known), args.by)
 
-    kafka = stack.load(args.data).kafka
+    kafka = where.services(args.data).kafka
     with _one_at_a_time(args.data):
         changed, version = _talking(kafka, work)
     for rule in changed:

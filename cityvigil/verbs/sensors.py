@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import compacted, sensor_files, stack
+from cityvigil import compacted, sensor_files, where
 from cityvigil.errors import CannotRun
 from cityvigil.registry_merge import Refusal
 from cityvigil.registry_topic import Refused, import_registry, read_registry
@@ -37,7 +37,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     take = actions.add_parser("import", help="add and change sensors as a CSV file says")
     take.add_argument("file", metavar="FILE", help=f"columns {','.join(sensor_files.COLUMNS)},param.NAME")
-    take.add_argument("--zones", metavar="FILE", help=f"columns {','.join(sensor_files.ZONE_COLUMNS)}")
+    zones = f"columns {','.join(sensor_files.ZONE_COLUMNS)}; default: zones.csv beside FILE"
+    take.add_argument("--zones", metavar="FILE", help=zones)
     take.add_argument("--gateways", metavar="FILE", help=f"columns {','.join(sensor_files.GATEWAY_COLUMNS)}")
     take.add_argument("--dry-run", action="store_true", help="check everything, enter nothing")
     take.set_defaults(run=_import)
@@ -60,7 +61,12 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _import(args: argparse.Namespace) -> int:
-    sensors, problems = sensor_files.read_sensors(_bytes(args.file), args.file)
+    content = _bytes(args.file)
+    if sensor_files.holds_zones(content):
+        sensors, problems, args.zones = [], [], args.file
+    else:
+        sensors, problems = sensor_files.read_sensors(content, args.file)
+        args.zones = args.zones or _zones_beside(args.file)
     zones, wrong_zones = sensor_files.read_zones(_bytes(args.zones), args.zones) if args.zones else ([], [])
     given, wrong_gateways = (
         sensor_files.read_gateways(_bytes(args.gateways), args.gateways) if args.gateways else ([], [])
@@ -68,9 +74,10 @@ def _import(args: argparse.Namespace) -> int:
     problems += wrong_zones + wrong_gateways
     if problems:
         return _say(problems)
-    kafka = stack.load(args.data).kafka
+    kafka = where.services(args.data).kafka
     registry = _talking(kafka, read_registry(kafka))
     gateways = sensor_files.gateways_of(sensors, given, registry)
+    zones, told = sensor_files.zones_of(gateways, zones, registry)
     rows: dict[str, Sequence[Any]] = {"zone": zones, "gateway": gateways, "sensor": sensors}
     files = {"zone": args.zones, "gateway": args.gateways or args.file, "sensor": args.file}
 
@@ -84,13 +91,21 @@ def _import(args: argparse.Namespace) -> int:
             version = _talking(kafka, work())
     except Refused as refused:
         return _say([_problem(one, rows, files) for one in refused.refusals])
+    for line in told:
+        print(line, file=sys.stderr)
     if args.dry_run:
         print(f"{len(sensors)} sensors are right; the registry would go from {registry.version} to {version}")
     elif version == registry.version:
         print(f"nothing changed: the registry stays at version {version}")
     else:
-        print(f"imported {len(sensors)} sensors: the registry is version {version}")
+        print(f"imported {len(sensors)} sensors, {len(zones)} zones: the registry is version {version}")
     return 0
+
+
+def _zones_beside(file: str) -> str | None:
+    """`zones.csv` in the folder of the sensors' file, if there is one."""
+    beside = Path(file).with_name("zones.csv") if file != "-" else None
+    return str(beside) if beside and beside.is_file() else None
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -132,7 +147,7 @@ def _line(sensor: Sensor) -> str:
 
 
 def _load(data: Path) -> Registry:
-    kafka = stack.load(data).kafka
+    kafka = where.services(data).kafka
     return _talking(kafka, read_registry(kafka))
 
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from cityvigil import stack
+from cityvigil import where
 from cityvigil.errors import CannotRun
+from cityvigil.migrate import place
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from dispatch.people import People, PeopleError, User
 from schemas.case import Role
@@ -91,14 +92,14 @@ def _list(args: argparse.Namespace) -> int:
     write_json(args.json, [user.as_json() for user in users])
     if args.json != "-":
         for user in users:
-            where = " ".join(filter(None, (user.unit, ",".join(sorted(user.districts)))))
+            scope = " ".join(filter(None, (user.unit, ",".join(sorted(user.districts)))))
             ended = "disabled" if user.disabled else ""
-            print(f"{user.name:<24} {','.join(sorted(user.roles)):<24} {where:<24} {ended}".rstrip())
+            print(f"{user.name:<24} {','.join(sorted(user.roles)):<24} {scope:<24} {ended}".rstrip())
     return 0
 
 
 def _with_people(args: argparse.Namespace, work: Callable[[People], Awaitable[T]]) -> T:
-    dsn = stack.load(args.data).postgres
+    dsn = where.services(args.data).postgres
 
     async def run() -> T:
         async with AsyncConnectionPool(dsn, min_size=1, max_size=2, open=False, timeout=5) as pool:
@@ -111,7 +112,7 @@ def _with_people(args: argparse.Namespace, work: Callable[[People], Awaitable[T]
     except psycopg.errors.UndefinedTable:
         raise CannotRun("the database has no accounts yet: run `cityvigil migrate`") from None
     except psycopg.OperationalError as error:
-        raise CannotRun(f"PostgreSQL at {dsn}: {' '.join(str(error).split())}") from None
+        raise CannotRun(f"PostgreSQL at {place(dsn)}: {' '.join(str(error).split())}") from None
 
 
 def _now() -> dt.datetime:
