@@ -1,0 +1,1 @@
+"""What happens on a connection of the field, as state machines: bytes and times in, results and bytes out."""
