@@ -26,7 +26,7 @@ from cityvigil import compacted, gateways
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import import_registry, read_registry
 from cityvigil.replay_csv import Table
-from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
+from cityvigil.sensor_files import GatewayRow, SensorRow, guessed_zone
 from cityvigil.stack import Stack
 from cityvigil.wiring import now_us
 from schemas import alert, control, frame
@@ -90,7 +90,7 @@ async def _register(order: Order, stack: Stack) -> int:
     zone = known.zone if known else order.zone or DEFAULT_ZONE
     if known and order.zone not in (None, known.zone):
         raise CannotRun(f"gateway {order.gateway} stands in zone {known.zone}, not in {order.zone}")
-    zones = [] if zone in registry.zones else [_zone(zone)]
+    zones = [] if zone in registry.zones else [guessed_zone(zone)]
     own = [] if known else [GatewayRow(0, order.gateway, zone, QUIET_S, QUIET_S)]
     sensors = [_sensor(order, registry, zone, column) for column in order.categories]
     before = await _ends(stack.kafka, READINGS)
@@ -105,11 +105,6 @@ async def _register(order: Order, stack: Stack) -> int:
             "ingest did not take the new registry: is it running?",
         )
     return partition
-
-
-def _zone(zone: str) -> ZoneRow:
-    district, dash, number = zone.rpartition("-")
-    return ZoneRow(0, zone, district if dash and number.isdigit() else zone, zone, zone, None, None)
 
 
 def _sensor(order: Order, registry: Registry, zone: str, column: str) -> SensorRow:

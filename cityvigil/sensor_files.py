@@ -153,6 +153,12 @@ def read_gateways(data: bytes, file: str) -> tuple[list[GatewayRow], list[Proble
     return _read(data, file, GATEWAY_COLUMNS, ("gateway", "zone"), _gateway)
 
 
+def holds_zones(data: bytes) -> bool:
+    """Whether a file's head is that of zones, not of sensors."""
+    head = {name.strip() for name in (_text(data) or "").partition("\n")[0].split(",")}
+    return "district" in head and "point" not in head
+
+
 def gateways_of(
     sensors: Sequence[SensorRow], given: Sequence[GatewayRow], registry: Registry
 ) -> list[GatewayRow]:
@@ -164,6 +170,28 @@ def gateways_of(
             named.add(row.gateway)
             found.append(GatewayRow(row.row, row.gateway, row.zone, Gateway("", "").interval_s))
     return found
+
+
+def zones_of(
+    gateways: Sequence[GatewayRow], given: Sequence[ZoneRow], registry: Registry
+) -> tuple[list[ZoneRow], list[str]]:
+    """Those given, and those that only a gateway stands in, with what to tell of each: its district is
+    taken from its name ("shinan-01" lies in "shinan") until a file of zones says better."""
+    named = {row.zone for row in given} | registry.zones.keys()
+    found, told = list(given), []
+    for row in gateways:
+        if row.zone not in named:
+            named.add(row.zone)
+            zone = guessed_zone(row.zone)
+            found.append(zone)
+            told.append(f"zone {zone.zone} is in no file of zones: entered in district {zone.district}")
+    return found, told
+
+
+def guessed_zone(zone: str) -> ZoneRow:
+    """A zone of which nothing but the name is known."""
+    district, dash, number = zone.rpartition("-")
+    return ZoneRow(0, zone, district if dash and number.isdigit() else zone, zone, zone, None, None)
 
 
 def _sensor(cells: _Cells) -> SensorRow:

@@ -23,7 +23,7 @@ from cityvigil import compacted, sensor_files, where
 from cityvigil.errors import CannotRun
 from cityvigil.registry_merge import Refusal
 from cityvigil.registry_topic import Refused, import_registry, read_registry
-from cityvigil.sensor_files import Problem
+from cityvigil.sensor_files import Problem, SensorRow
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from schemas.registry import Registry, Sensor
 from schemas.topics import READINGS
@@ -62,8 +62,10 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _import(args: argparse.Namespace) -> int:
     content = _bytes(args.file)
+    sensors: list[SensorRow] = []
+    problems: list[Problem] = []
     if sensor_files.holds_zones(content):
-        sensors, problems, args.zones = [], [], args.file
+        args.zones = args.file
     else:
         sensors, problems = sensor_files.read_sensors(content, args.file)
         args.zones = args.zones or _zones_beside(args.file)

@@ -123,14 +123,27 @@ def test_an_import_with_anything_wrong_says_all_of_it_and_enters_nothing(
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith(f"{file}: row 2, column category: expected a key of the catalogue")
     assert said[1].startswith(f"{file}: row 3, column point: expected a name")
-    file.write_text(f"gateway,point,category,zone\n{unique},a,{METHANE},nowhere\n{unique},a,,\n")
+    file.write_text(f"gateway,point,category,zone\n{unique},a,{METHANE},here\n{unique},a,,\n")
     assert main(["sensors", "import", str(file), *data]) == 1
     said = capsys.readouterr().err.splitlines()
-    assert f"{file}: row 2, column zone: expected a zone of the registry or of the zones given" in said[0]
     assert any(f"{file}: row 3, column point" in line for line in said)
     assert main(["sensors", "import", *files(tmp_path, unique), "--dry-run", *data]) == 0
     assert main(["sensors", "import", str(tmp_path / "nothing.csv"), *data]) == 2
     assert asyncio.run(compacted.end_of(fresh_stack.kafka, SENSORS)) == before
+
+
+def test_a_zone_in_no_file_is_entered_by_its_name_and_a_file_of_zones_says_better_later(
+    fresh_stack: Stack, dsn: str, unique: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(fresh_stack.data)]
+    file, zones = tmp_path / "s.csv", tmp_path / "districts.csv"
+    file.write_text(f"gateway,point,category,zone\n{unique},a,{METHANE},{unique}-07\n")
+    assert main(["sensors", "import", str(file), *data]) == 0
+    assert f"zone {unique}-07 is in no file of zones: entered in district {unique}" in capsys.readouterr().err
+    zones.write_text(f"zone,district,name_zh\n{unique}-07,shinan,七号\n", encoding="utf-8")
+    assert main(["sensors", "import", str(zones), *data]) == 0
+    found = asyncio.run(read_registry(fresh_stack.kafka))
+    assert (found.zones[f"{unique}-07"].district, found.zones[f"{unique}-07"].name_zh) == ("shinan", "七号")
 
 
 async def test_waiting_points_are_mirrored_and_keep_their_number_when_classified(
