@@ -1,5 +1,4 @@
-"""The centre's side of a fire alarm line (GB/T 26875.3): beside receiving, it sets clocks and checks the
-post.
+"""The centre's side of a fire alarm line (GB/T 26875.3): it receives, sets clocks and checks the post.
 
 A command waits for its acknowledgement, is sent again after ten seconds, three times at most. A check-post
 (查岗) is done only when a person at the panel has answered in the minutes given; the acknowledgement of the

@@ -1,10 +1,10 @@
 """One TCP connection of a national protocol: frames decoded and answered, repeats known, limits kept.
 
-A device that missed our answer sends its frame again, to the byte: the repeat is answered again and its readings
-are not given twice. An answer stands behind the readings that it answers for: the listener sends it when Kafka
-has them, and ends the session if Kafka will not, as a session takes what it gave for kept. Reads no socket and
-no clock; what it keeps is bounded. When the other side stays silent or sends nothing but rubbish, `why_close`
-says so and the listener closes.
+A device that missed our answer sends its frame again, to the byte: the repeat is answered again and its
+readings are not given twice. An answer stands behind the readings that it answers for: the listener sends it
+when Kafka has them, and ends the session if Kafka will not, as a session takes what it gave for kept. Reads
+no socket and no clock; what it keeps is bounded. When the other side stays silent or sends nothing but
+rubbish, `why_close` says so and the listener closes.
 """
 
 from __future__ import annotations
