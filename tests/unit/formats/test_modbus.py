@@ -93,3 +93,12 @@ def test_the_command_names_registers_by_the_map_of_its_context(tmp_path: Path) -
     code, (line,) = decoded("modbus", bytes.fromhex("010304026C00883BF0"), "--context", str(context))
     assert (code, line["point"], line["unit"]) == (0, "humidity", "%")
     assert line["value"] == pytest.approx(62.0)
+
+
+def test_what_another_implementation_writes_is_read() -> None:
+    theirs = "110300030004b699 1103060001ffff012cd11c 1110000100030600010002000355d4"  # by pymodbus 3.16.1
+    assert decode_all(modbus.FORMAT, bytes.fromhex(theirs)) == [
+        Seen("17", "read_request"),
+        *(Reading("17", f"reg:{place}", None, number) for place, number in enumerate((1, 65_535, 300))),
+        Seen("17", "write_request"),
+    ]

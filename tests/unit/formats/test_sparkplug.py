@@ -250,3 +250,42 @@ def test_the_command_asks_for_a_rebirth_when_lines_name_their_topics() -> None:
     assert (found[0]["gateway"], found[0]["point"]) == ("edge", "pump/alias:5")
     assert found[1]["topic"] == "spBv1.0/g/NCMD/edge"
     assert REBIRTH.encode() in bytes.fromhex(found[1]["reply_hex"])
+
+
+# By pysparkplug 0.6.1 over protobuf 7.36: a birth, then the same metrics by alias, stored on the way.
+THEIR_BIRTH = bytes.fromhex(
+    "08eaf2f5a8a02b12140a04612f6938100118eaf2f5a8a02b200150fb0112140a03693136100218eaf2f5a8a02b200250d4fd"
+    "0312160a03693332100318eaf2f5a8a02b20035090ddfbff0f121b0a03693634100418eaf2f5a8a02b2004588080808080e0"
+    "ffffff01120b0a0275381005200550fa0112160a037536341006180120085881808080808080808001120e0a016610071801"
+    "2009650000a03f12120a016410081801200a6900000000000004c0120b0a016210091801200b700112110a0173100a180120"
+    "0c7a06e6b8a9e5baa6120c0a0174100b1801200e7a0178120e0a046e756c6c100c1801200a38011800"
+)
+THEIR_DATA = bytes.fromhex(
+    "08ebf2f5a8a02b120910011802280150fb01120a10021802280150d4fd03120c1003180228015090ddfbff0f121110041802"
+    "2801588080808080e0ffffff01120910051802280150fa0112111006180228015881808080808080808001120b1007180228"
+    "01650000a03f120f1008180228016900000000000004c012081009180228017001120e100a180228017a06e6b8a9e5baa612"
+    "09100b180228017a01781208100c1802280138011801"
+)
+
+
+def test_what_another_implementation_writes_is_read() -> None:
+    nodes = EdgeNodes()
+    said = {
+        "a/i8": -5,
+        "i16": -300,
+        "i32": -70_000,
+        "i64": -(2**40),
+        "u8": 250,
+        "u64": 2**63 + 1,
+        "f": 1.25,
+        "d": -2.5,
+        "b": True,
+        "s": "温度",
+        "t": "x",
+        "null": None,
+    }
+    assert values(nodes.decode(THEIR_BIRTH, of("NBIRTH"), NOW_US)) == list(said.items())
+    again = nodes.decode(THEIR_DATA, of("NDATA"), NOW_US)
+    assert values(again) == list(said.items())
+    assert replies(again) == []
+    assert {item.historical for item in again if isinstance(item, Reading)} == {True}
