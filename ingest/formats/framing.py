@@ -55,14 +55,14 @@ class Splitter:
         self._at = 0
         self._is_lost = False
 
-    def feed(self, data: bytes) -> Iterator[Frame | Bad]:
+    def feed(self, data: bytes) -> list[Frame | Bad]:
         """What these further bytes complete."""
         self._held += data
-        return self._take(is_end=False)
+        return list(self._take(is_end=False))
 
-    def finish(self) -> Iterator[Frame | Bad]:
+    def finish(self) -> list[Frame | Bad]:
         """What is left when no more bytes will come."""
-        return self._take(is_end=True)
+        return list(self._take(is_end=True))
 
     def _take(self, is_end: bool) -> Iterator[Frame | Bad]:
         held, shape, at = self._held, self._shape, 0

@@ -94,15 +94,16 @@ def decode(frame: bytes) -> list[Item]:
 def answer(frame: bytes, now_us: int) -> bytes | None:
     """The data answer 9014, where a sound frame from a device asks for one."""
     data = frame[_HEAD:-_TAIL]
-    text = _text(data)
-    if text is None or any(isinstance(item, Bad) for item in decode(frame)[:1]):
+    text, items = _text(data), decode(frame)
+    if text is None or all(isinstance(item, Bad) for item in items):
         return None
     fields, content = _segment(text)
     flag = fields.get("Flag", "")
     if not (flag.isascii() and flag.isdigit() and int(flag) & 1) or "QN" not in fields or content is None:
         return None
-    # An upload says when it was measured; a host's request does not, and is for the device to answer.
-    if fields.get("ST") == "91" or "DataTime=" not in content:
+    # An upload has values or says when; a host's request has neither, and is for the device to answer.
+    is_upload = any(isinstance(item, Reading) for item in items) or "DataTime=" in content
+    if fields.get("ST") == "91" or not is_upload:
         return None
     said = ";".join(
         f"{key}={value}"

@@ -103,6 +103,7 @@ def _codes(
     }
 
 
+_COUNTS = frozenset({"ValidNum", "TotalNum"})
 _UNITS = _codes(_WATER, _AIR)
 _PLAIN = {
     code: unit for table in (_PROCESS, _SITE) for unit, codes in table.items() for code in codes.split()
@@ -110,10 +111,13 @@ _PLAIN = {
 
 
 def unit_of(code: str, suffix: str) -> str | None:
-    """
+    """The unit of a code's field; numbers of samples have none.
+
     >>> unit_of("w01018", "Avg"), unit_of("w01018", "Cou"), unit_of("060", "Rtd"), unit_of("e10101", "Rtd")
     ('mg/L', 'kg', 'mg/L', 'L/s')
     """
+    if suffix in _COUNTS:
+        return None
     found = _UNITS.get(code)
     if found is not None:
         return found[1] if suffix == "Cou" else found[0]

@@ -33,6 +33,11 @@ def test_every_flag_of_the_standard_is_a_quality_and_any_other_is_suspect() -> N
         assert readings(f"a34004-Rtd=38,a34004-Flag={flag}") == [("a34004-Rtd", 38.0, Quality[quality])]
 
 
+def test_a_number_of_samples_has_no_unit() -> None:
+    found = hj212.decode(frame("a01006-Avg=101.85,a01006-ValidNum=10"))
+    assert [item.unit for item in found if isinstance(item, Reading)] == ["kPa", None]
+
+
 def test_a_flag_counts_for_its_code_wherever_it_stands() -> None:
     assert readings("a21-Rtd=1;a21-Flag=D;a22-Rtd=2") == [
         ("a21-Rtd", 1.0, Quality.fault),
@@ -102,6 +107,8 @@ def test_an_upload_is_answered_when_it_asks_and_a_damaged_one_never() -> None:
     assert asked is not None
     assert hj212.decode(asked) == [Seen("M1", "data_ack")]
     assert hj212.answer(frame(upload, flag=4), 0) is None
+    assert hj212.answer(frame("a34004-Rtd=38", flag=5), 0) == asked
+    assert hj212.answer(frame("nonsense;a34004-Rtd=38", flag=5), 0) == asked
     assert hj212.answer(frame("RtdInterval=30", flag=5), 0) is None
     assert hj212.answer(hj212.framed(b"\xff\xff"), 0) is None
 
