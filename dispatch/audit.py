@@ -1,7 +1,8 @@
-"""The hash chain over a case's transitions: each hash covers the transition and the hash before it.
+"""The hash chains of the audit: each hash of a case covers the transition and the hash before it.
 
-Promises that a changed, missing or swapped line of a case's history is found by `verify`. Does not
-protect against somebody who rewrites a whole chain and every copy of it. Pure.
+Promises that a changed, missing or swapped line of a case's history is found by `verify`. A second chain goes
+through the transitions of all cases (`link`), so that a case's end, or a whole case, cannot go without a gap.
+Does not protect against somebody who rewrites both and every copy of them. Pure.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ def canonical(transition: Transition) -> bytes:
     content = msgspec.to_builtins(in_utc)
     del content["hash"]
     return msgspec.json.encode(content, order="sorted")
+
+
+def link(before: str, transition_hash: str) -> str:
+    """The next hash of the chain through all cases; `before` is "" for the first."""
+    return hashlib.sha256(f"{before}\n{transition_hash}".encode()).hexdigest()
 
 
 def verify(history: Iterable[Transition]) -> int | None:

@@ -1,7 +1,8 @@
 """Case transitions onto the topic `case-events`, as CloudEvents 1.0 JSON.
 
 The transitions table is its own outbox: a row is published until Kafka has acknowledged it, in the
-order of each case, at least once under the id `{case}/{seq}`. Kafka being away only makes it wait.
+order of each case, at least once under the id `{case}/{seq}`. Kafka being away only makes it wait. Before it
+leaves, a row gets its place in the audit's chain, and takes it along: so the log is a witness of the table.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from dispatch import ledger, views
+from dispatch import audit_chain, ledger, views
 
 BATCH = 200
 SOURCE = "/cityvigil/dispatch"
@@ -31,7 +32,11 @@ def cloud_event(row: dict[str, Any]) -> dict[str, Any]:
         "subject": transition.case_id,
         "time": views.plain(transition.at),
         "datacontenttype": "application/json",
-        "data": {"transition": views.transition_item(transition), "case": row["snapshot"]},
+        "data": {
+            "transition": views.transition_item(transition),
+            "case": row["snapshot"],
+            "audit": {"position": row["position"], "chain": row["chain"]},
+        },
     }
 
 
@@ -42,11 +47,14 @@ async def publish(
 ) -> int:
     """Publishes what waits, in batches; says how many. Raises KafkaError or psycopg.OperationalError."""
     total = 0
+    async with pool.connection() as connection:
+        await audit_chain.extend(connection)
     while True:
         async with pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
             # Locked, so that a second dispatch publishes other rows or waits for these.
             await cursor.execute(
-                "select * from case_transitions where not published order by id limit %s for update",
+                "select * from case_transitions where not published and position is not null"
+                " order by position limit %s for update",
                 (BATCH,),
             )
             rows = await cursor.fetchall()
