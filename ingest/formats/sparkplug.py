@@ -26,6 +26,7 @@ REBIRTH = "Node Control/Rebirth"
 ASK_AGAIN_US = 10_000_000
 LONGEST_UNPACKED = 4 << 20
 MOST_METRICS = 100_000
+MOST_NODES = 10_000
 _COMPRESSED = "SPBV1.0_COMPRESSED"
 _KINDS = frozenset({"NBIRTH", "NDEATH", "DBIRTH", "DDEATH", "NDATA", "DDATA", "NCMD", "DCMD"})
 _BITS = {1: 8, 2: 16, 3: 32, 4: 64}  # signed datatypes
@@ -89,6 +90,8 @@ class EdgeNodes:
         gateway = edge if topic is not None else None
         if kind in ("NCMD", "DCMD"):
             return [Seen(gateway, "command")]
+        if len(self._nodes) >= MOST_NODES and (group, edge) not in self._nodes:
+            return [Bad(Reason.range, f"expected at most {MOST_NODES} edge nodes")]
         node = self._nodes.setdefault((group, edge), _Node())
         if kind == "NDEATH":
             return [self._dies((group, edge), node, metrics)]
@@ -98,8 +101,9 @@ class EdgeNodes:
             node.metrics, node.asked_us = {}, None
             node.session = session if isinstance(session, int) else None
             is_unknown = False
-        if kind == "DDEATH":
+        if kind in ("DBIRTH", "DDEATH"):
             node.metrics = {key: born for key, born in node.metrics.items() if key[0] != device}
+        if kind == "DDEATH":
             return [Seen(gateway, "ddeath")]
         items: list[Item] = []
         for metric in metrics:

@@ -129,6 +129,27 @@ def test_a_devices_death_forgets_that_device_only() -> None:
     assert values(nodes.decode(data(4), of("NDATA"), NOW_US)) == [("level", 2.5)]
 
 
+def test_a_devices_birth_forgets_what_its_last_one_named() -> None:
+    nodes = EdgeNodes()
+    nodes.decode(birth(), of("NBIRTH"), NOW_US)
+    for seq, alias in ((1, 6), (2, 7)):
+        born = payload(metric("state", alias=alias, datatype=BOOLEAN, value=field(14, True)), seq=seq)
+        nodes.decode(born, of("DBIRTH", "pump"), NOW_US)
+    said = payload(metric(alias=6, value=field(14, False)), seq=3)
+    assert values(nodes.decode(said, of("DDATA", "pump"), NOW_US)) == [("pump/alias:6", False)]
+
+
+def test_made_up_nodes_are_refused_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.formats.sparkplug.MOST_NODES", 2)
+    nodes = EdgeNodes()
+    for number in range(2):
+        assert values(nodes.decode(birth(), f"spBv1.0/g/NBIRTH/e{number}", NOW_US))
+    (found,) = nodes.decode(birth(), "spBv1.0/g/NBIRTH/e2", NOW_US)
+    assert isinstance(found, Bad)
+    assert found.reason is Reason.range
+    assert values(nodes.decode(birth(), "spBv1.0/g/NBIRTH/e1", NOW_US))
+
+
 def test_what_a_node_stored_is_historical() -> None:
     said = payload(metric("level", value=field(13, 1.0), time_ms=5, is_historical=True))
     assert EdgeNodes().decode(said, None, NOW_US) == [
