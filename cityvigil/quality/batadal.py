@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cityvigil.quality import plain
+from cityvigil.quality import peers, plain
 from cityvigil.quality.events import Row, Span, spans, tally
 from cityvigil.score import judge
 from cityvigil.score_csv import read
@@ -53,6 +53,9 @@ def measure(folder: Path) -> Iterator[Row]:
     yield row("null detector", ~known & False)
     yield row("3 sigma", plain.three_sigma(clean.values, live.values) >= 1)
     yield row("fixed limits", plain.fixed_limits(clean.values, live.values) >= 1)
+    forest = peers.isolation_forest(clean.values, live.values)
+    if forest is not None:
+        yield row("isolation forest", forest >= 1)
     default = onestep.Settings().quantile
     for quantile in QUANTILES:
         detector = replace(onestep.DETECTOR, settings=onestep.Settings(quantile=quantile))

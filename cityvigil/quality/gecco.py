@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cityvigil.quality import plain
+from cityvigil.quality import peers, plain
 from cityvigil.quality.events import Row, spans, tally
 from cityvigil.quality.vus import vus_pr
 from cityvigil.score import judge
@@ -37,5 +37,8 @@ def measure(folder: Path) -> Iterator[Row]:
     for method, plainly in (("3 sigma", plain.three_sigma), ("fixed limits", plain.fixed_limits)):
         score = plainly(file.values[:LEARN], file.values)
         yield row(method, score, score >= 1)
+    forest = peers.isolation_forest(file.values[:LEARN], file.values)
+    if forest is not None:
+        yield row("isolation forest", forest, forest >= 1)
     marks = judge(GROUPS["place"], file, None, Limits())
     yield row("profile place", marks.score, marks.alert)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cityvigil.errors import CannotRun
-from cityvigil.quality import plain
+from cityvigil.quality import peers, plain
 from cityvigil.quality.events import Row, Span, Tally, tally
 from cityvigil.score import judge
 from cityvigil.score_csv import Recording, read
@@ -91,6 +91,12 @@ def measure(folder: Path) -> Iterator[Row]:
     yield _row("null detector", [np.zeros(len(f.at), bool) for f, _ in files], files)
     yield _row("3 sigma, running", [_rested(f, _sigma(f)) for f, _ in files], files)
     yield _row("fixed limits of probation", [_rested(f, _fixed(f)) for f, _ in files], files)
+    trees = [peers.half_space_trees(f.values, probation(len(f.at))) for f, _ in files]
+    heard = [
+        plain.refractory(f.at, t, REST_S) for t, (f, _) in zip(trees, files, strict=True) if t is not None
+    ]
+    if len(heard) == len(files):
+        yield _row("river half-space trees", heard, files)
     for profile in ("city", "nab"):
         found = [judge(SERIES[profile], f, None, Limits()).alert for f, _ in files]
         yield _row(f"profile {profile}", found, files)

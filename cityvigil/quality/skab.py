@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cityvigil.errors import CannotRun
-from cityvigil.quality import plain
+from cityvigil.quality import peers, plain
 from cityvigil.quality.events import Row, Tally, spans, tally
 from cityvigil.score import judge
 from cityvigil.score_csv import Recording, read
@@ -57,6 +57,10 @@ def measure(folder: Path) -> Iterator[Row]:
     for method, score in (("3 sigma", plain.three_sigma), ("fixed limits", plain.fixed_limits)):
         found = [score(f.values[:LEARN], f.values) >= 1 for f, _ in files]
         yield _row(method, [(alert, _begins(alert)) for alert in found], files)
+    forest = [peers.isolation_forest(f.values[:LEARN], f.values) for f, _ in files]
+    if all(score is not None for score in forest):
+        found = [score >= 1 for score in forest if score is not None]
+        yield _row("isolation forest", [(alert, _begins(alert)) for alert in found], files)
     found = [judge(GROUPS["machine"], f, None, Limits()).alert for f, _ in files]
     yield _row("profile machine", [(alert, _begins(alert)) for alert in found], files)
 
