@@ -44,6 +44,8 @@ class Plan:
     scenario: Scenario | None
     scenario_name: str = ""
     judgement_live: bool = False
+    postgres: str | None = None
+    """Another database than the stack's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
     try:
         clock = city_clock.settle(plan.data, plan.scenario.scale if plan.scenario else 1.0, now_us())
         environ = stack.environment(found) | {"CITYVIGIL_CLOCK": str(clock)}
+        environ |= {"CITYVIGIL_POSTGRES": plan.postgres} if plan.postgres else {}
         if plan.scenario:
             environ |= {
                 "CITYVIGIL_SCENARIO": plan.scenario_name,
