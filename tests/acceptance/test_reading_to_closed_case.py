@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import demo
+from cityvigil.audit import verify
 from cityvigil.whole_city import WholeCity
 from dispatch import audit
 from dispatch.ledger import transition_of
@@ -123,6 +124,9 @@ async def test_a_gas_leak_becomes_a_closed_case(city: WholeCity) -> None:
     query = "select * from case_transitions where case_id = %s order by seq"
     rows = await _rows(city, query, case["case_id"])
     assert audit.verify(transition_of(row) for row in rows) is None
+    verdict = await verify(city.settings.kafka, city.settings.postgres)  # of the city that goes on meanwhile
+    assert verdict.problems == []
+    assert verdict.copies > 0
     for client in by.values():
         await client.aclose()
 

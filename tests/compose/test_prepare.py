@@ -72,6 +72,7 @@ def test_a_demo_has_a_clock_of_its_own_and_never_changes_the_one_of_a_city(check
     assert prepare(checkout, "--production").returncode == 2
 
 
+@pytest.mark.integration
 def test_the_broker_that_compose_runs_lets_in_who_the_local_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
