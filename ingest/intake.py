@@ -12,17 +12,18 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
 
-from ingest import answer, rejects
+from ingest import answer, commands, rejects
 from ingest.answer import Origin
 from ingest.bridge import Lane
 from ingest.decoded import Decoded, Rejected
-from ingest.formats import senml
+from ingest.formats import senml, senml_cbor
 from ingest.message import Message
 from ingest.packing import Segment
 from ingest.registry import Follower
@@ -32,7 +33,7 @@ from schemas import control, registry, reject
 from schemas.clock import CityClock
 from schemas.control import Gap
 from schemas.frame import SegmentFlag
-from schemas.reading import Reason
+from schemas.reading import FUTURE_SUSPECT_US, Reason
 from schemas.reject import Reject
 from schemas.sequence import Mark
 
@@ -51,8 +52,23 @@ HELD = Gauge("cityvigil_ingest_held_frames", "frames that wait behind a gap")
 GAPS = Counter("cityvigil_ingest_gap_frames_total", "frames given up: their gateway does not have them")
 PENDING = Gauge("cityvigil_ingest_pending_frames", "frames on their way to Kafka")
 
-FORMATS: dict[str, bool] = {"senml": False, "backfill": True}
-"""Third topic level -> whether what comes is historical."""
+FORMATS: dict[str, bool] = {
+    "senml": False,
+    "senml-cbor": False,
+    "senml+cbor": False,  # no client may publish there (+ is a wildcard); a bridge that can is heard
+    "backfill": True,
+    "backfill-cbor": True,
+}
+"""Third topic level -> whether what comes is historical. JSON and CBOR are told apart by their first byte."""
+
+
+class _Format(NamedTuple):
+    decode: Callable[[bytes, int], Decoded | Rejected]
+    excerpt: Callable[[bytes, Iterable[int]], bytes]
+
+
+_JSON = _Format(senml.decode, senml.excerpt)
+_CBOR = _Format(senml_cbor.decode, senml_cbor.excerpt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,7 @@ class Outlets:
 class _Gateway:
     epochs: Epochs[Message] = field(default_factory=Epochs)
     heard_us: int = 0
+    newest_us: int | None = 0  # of its readings' times; None: there are some that this process has not seen
 
 
 class Intake:
@@ -98,7 +115,9 @@ class Intake:
         self._failed: BaseException | None = None
 
     def restore(self, gateway: str, epoch: int, mark: Mark) -> None:
-        self._gateway(gateway).epochs.restore(epoch, mark)
+        found = self._gateway(gateway)
+        found.epochs.restore(epoch, mark)
+        found.newest_us = None
 
     def receive(self, message: Message) -> None:
         """One message, whatever it holds."""
@@ -107,6 +126,9 @@ class Intake:
         came = answer.origin(message)
         gateway = self._gateway(came.gateway)
         gateway.heard_us = message.received_wall
+        if came.form in (commands.RESULT, commands.QUESTION):
+            self._command(message, came)
+            return
         if came.sequence is None:
             self._without_sequence(message, came)
             return
@@ -116,8 +138,11 @@ class Intake:
         room = self._held_bytes + size <= HELD_BYTES
         found = stream.arrive(sequence, message, size, digest, message.received_wall, room)
         match found:
+            case Duplicate(is_known=False) if self._is_newer(gateway, message, came):
+                log.warning("its counter has gone back: stored without its sequence", extra=_tag(came))
+                self._forward(stream.anew(sequence, message, digest), came)
             case Duplicate():
-                self._again((came.gateway, epoch, sequence), message, came)
+                self._again((came.gateway, epoch, sequence, digest), message, came)
             case Wait():
                 if found.kept:  # it is acknowledged now, not again when it goes on
                     stream.held[sequence].item = message._replace(qos=0)
@@ -212,8 +237,37 @@ class Intake:
     def _forward(self, forward: Forward[Message], came: Origin) -> None:
         assert came.sequence is not None, "only frames with a sequence are put in sequence"
         flags = SegmentFlag.sequenced if forward.sequenced else SegmentFlag(0)
-        key = (came.gateway, *came.sequence)
+        key = (came.gateway, *came.sequence, hash(forward.item.payload))
         self._store(forward.item, came, self._decode(forward.item, came), key, flags)
+
+    def _is_newer(self, gateway: _Gateway, message: Message, came: Origin) -> bool:
+        """Whether a frame holds a reading later than all that this gateway has ever sent: then it is no
+        repeat, whatever its sequence. What was stored before we started is at most as late as now, give or
+        take a clock."""
+        newest_us = gateway.newest_us
+        if newest_us is None:
+            newest_us = self._clock.city_us(message.received_wall) + FUTURE_SUSPECT_US
+            gateway.newest_us = newest_us
+        decoded = self._decode(message, came)
+        if isinstance(decoded, Rejected) or decoded.relative.any():
+            return False
+        return bool((decoded.time > newest_us).any())
+
+    def _command(self, message: Message, came: Origin) -> None:
+        received_us = self._clock.city_us(message.received_wall)
+        found: bytes | Rejected | None
+        if came.form == commands.RESULT:
+            found = commands.result(message.payload)
+        else:
+            found = commands.reply(message.payload, received_us)
+        if isinstance(found, bytes):
+            asked = answer.topic_of(message, came.gateway)
+            topic = f"down/{came.gateway}/{commands.RESULT}" if message.response_topic is None else asked
+            self._answer(topic, found, message.correlation)
+        if isinstance(found, Rejected):
+            self._store(message, came, found, object(), SegmentFlag(0))
+        else:
+            self._acknowledge(message)
 
     def _without_sequence(self, message: Message, came: Origin) -> None:
         decoded = self._decode(message, came)
@@ -235,7 +289,8 @@ class Intake:
         if came.form not in FORMATS:
             detail = f"expected up/GATEWAY/senml or up/GATEWAY/backfill, got {message.topic}"
             return Rejected(Reason.unsupported, message.payload, detail)
-        return senml.decode(message.payload, self._clock.city_us(message.received_wall))
+        decode, _ = _format(message, came)
+        return decode(message.payload, self._clock.city_us(message.received_wall))
 
     def _store(
         self,
@@ -277,11 +332,13 @@ class Intake:
                 after = self._outlets.sensors.put(registry.encode(sensor), sensor.key.encode())
             if found.refused:
                 reason, rejected = found.refused[0].reason, len(found.refused)
-                excerpt = partial(senml.excerpt, message.payload)
+                _, excerpt_of = _format(message, came)
+                excerpt = partial(excerpt_of, message.payload)
                 stored += self._put_rejects(
                     rejects.of_records(found.refused, excerpt, came.gateway, received_us, message.topic, name)
                 )
             usable = len(found.records)
+            self._note_newest(came.gateway, decoded)
             if usable:
                 stored.append(lane.put_frame(envelope(flags, found.records, found.texts), after))
         if not usable and flags & SegmentFlag.sequenced:
@@ -292,6 +349,11 @@ class Intake:
         task = asyncio.ensure_future(self._finish(key, stored, status, reason, rejected))
         self._finishing.add(task)
         task.add_done_callback(self._finished)
+
+    def _note_newest(self, name: str, decoded: Decoded) -> None:
+        gateway = self._gateway(name)
+        if gateway.newest_us is not None and len(decoded.time):
+            gateway.newest_us = max(gateway.newest_us, int(decoded.time.max()))
 
     async def _finish(
         self,
@@ -339,6 +401,11 @@ class Intake:
         for record in records:
             rejects.count(record)
         return [self._outlets.rejects.put(reject.encode(one), one.source.encode()) for one in records]
+
+
+def _format(message: Message, came: Origin) -> _Format:
+    is_cbor = senml_cbor.is_cbor(message.payload) or came.form.endswith("cbor")
+    return _CBOR if is_cbor else _JSON
 
 
 def _tag(came: Origin) -> dict[str, str]:

@@ -39,7 +39,9 @@ class Forward(NamedTuple, Generic[T]):
 
 
 class Duplicate(NamedTuple):
-    """It went on before."""
+    """It went on before; or, not `is_known`, far below the mark, where nothing tells what went on."""
+
+    is_known: bool = True
 
 
 class Wait(NamedTuple):
@@ -79,6 +81,9 @@ class Stream(Generic[T]):
     held_bytes: int = 0
     asked_us: int = -ASK_AGAIN_US
     lost: set[int] = field(default_factory=set)
+    anew_digests: dict[int, int] = field(default_factory=dict)
+    """Not empty: the gateway counts anew, and below the mark only content tells."""
+
     digests: array[int] = field(default_factory=lambda: array("q", bytes(8 * REMEMBERED)))
 
     def arrive(
@@ -124,10 +129,21 @@ class Stream(Generic[T]):
             return [Forward(sequence, item, sequenced=False)]
         known = self.digests[sequence % REMEMBERED]
         below = self.mark.contiguous - sequence
-        if FAR_BELOW < below < REMEMBERED and known and digest and known != digest:
-            self._remember(sequence, digest)
-            return [Forward(sequence, item, sequenced=False)]
-        return Duplicate()
+        if digest in (known, self.anew_digests.get(sequence)):
+            return Duplicate()
+        if below <= FAR_BELOW and not self.anew_digests:
+            return Duplicate()
+        if below < REMEMBERED and known and digest:
+            return [self.anew(sequence, item, digest)]
+        return Duplicate(is_known=False)
+
+    def anew(self, sequence: int, item: T, digest: int) -> Forward[T]:
+        """Other content under a sequence that went on before."""
+        self.anew_digests.pop(sequence, None)
+        self.anew_digests[sequence] = digest
+        if len(self.anew_digests) > REMEMBERED:
+            del self.anew_digests[next(iter(self.anew_digests))]
+        return Forward(sequence, item, sequenced=False)
 
     def _hold(self, sequence: int, frame: _Held[T], room: bool) -> Wait:
         assert self.mark is not None, "the first frame of a stream is never ahead"

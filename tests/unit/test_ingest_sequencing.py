@@ -114,14 +114,31 @@ def test_other_content_far_below_the_mark_is_new_and_the_same_content_is_not() -
     assert sent(stream, 10, digest=999) == Duplicate()
 
 
-def test_close_below_the_mark_and_where_content_is_not_known_a_sequence_is_enough() -> None:
+def test_close_below_the_mark_a_sequence_is_enough() -> None:
     stream = a_stream(200)
     assert sent(stream, 200 - FAR_BELOW, digest=999) == Duplicate()
+
+
+def test_where_content_is_not_known_a_duplicate_is_not_certain() -> None:
     older = a_stream(REMEMBERED + 10)
-    assert sent(older, 5, digest=999) == Duplicate()
+    assert sent(older, 5, digest=999) == Duplicate(is_known=False)
     restored: Epochs[str] = Epochs()
     restored.restore(1, Mark(500))
-    assert sent(restored.of(1), 300, digest=999) == Duplicate()
+    assert sent(restored.of(1), 300, digest=999) == Duplicate(is_known=False)
+    assert sent(restored.of(1), 500 - FAR_BELOW, digest=999) == Duplicate()
+
+
+def test_of_a_gateway_that_counts_anew_every_new_content_goes_on_once_up_to_its_old_mark_and_beyond() -> None:
+    stream = a_stream(REMEMBERED + 100)
+    mark = REMEMBERED + 100
+    assert stream.anew(1, "first", 5_001) == Forward(1, "first", sequenced=False)
+    for sequence in range(mark - REMEMBERED + 1, mark + 1):
+        anew = 5_000 + sequence
+        assert sent(stream, sequence, digest=anew) == [Forward(sequence, f"frame {sequence}", False)]
+        assert sent(stream, sequence, digest=anew) == Duplicate()
+        assert sent(stream, sequence) == Duplicate()  # its frame of before, from a broker's old store
+    assert len(stream.anew_digests) == REMEMBERED
+    assert sent(stream, mark + 1) == [Forward(mark + 1, f"frame {mark + 1}")]
 
 
 def test_of_a_gateways_epochs_the_ones_used_last_are_kept() -> None:
