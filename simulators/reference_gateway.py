@@ -113,7 +113,7 @@ class Gateway:
         self._cursor = 0  # the next sequence to put on the wire
         self._serving: int | None = None  # the `from` of the resend being served
         self._patience_s = PATIENCE_S
-        self._deadline: float | None = None  # without an answer until then, all is sent again
+        self.resends_at: float | None = None  # without an answer until then, all is sent again
         self._retry_s = RECONNECT_S
         self._retry_at = 0.0
         self.ahead_us = 0  # of the platform's clock against ours, once it has told
@@ -167,7 +167,7 @@ class Gateway:
         self._client = client
 
     def _lost(self, why: str) -> None:
-        self._client, self._listening, self._deadline = None, False, None
+        self._client, self._listening, self.resends_at = None, False, None
         self._retry_at = self._now() + self._retry_s * self._rng.uniform(0.5, 1.5)
         log.warning("%s:%d: %s; again in about %.0f s", self._host, self._port, why, self._retry_s)
         self._retry_s = min(2 * self._retry_s, RECONNECT_MAX_S)
@@ -187,14 +187,14 @@ class Gateway:
         self._rewind(self._outbox.oldest())
 
     def _rewind(self, to: int) -> None:
-        self._cursor, self._serving, self._deadline = to, None, None
+        self._cursor, self._serving, self.resends_at = to, None, None
 
     def _pump(self) -> None:
         """Puts on the wire what may be there, in sequence."""
         if not self._listening or self._client is None:
             return
         now = self._now()
-        if self._deadline is not None and now >= self._deadline:
+        if self.resends_at is not None and now >= self.resends_at:
             self._rewind(self._outbox.oldest())
             self._patience_s = min(2 * self._patience_s, PATIENCE_MAX_S)
         for sequence, payload in self._outbox.between(self._cursor, self._outbox.oldest() + WINDOW):
@@ -204,8 +204,8 @@ class Gateway:
             properties.UserProperty = ("published", str(time.time_ns() // 1_000))
             self._client.publish(f"up/{self._gateway}/senml", payload, qos=1, properties=properties)
             self._cursor = sequence + 1
-            if self._deadline is None:
-                self._deadline = now + self._wait_s()
+            if self.resends_at is None:
+                self.resends_at = now + self._wait_s()
 
     def _wait_s(self) -> float:
         return self._patience_s * self._rng.uniform(0.5, 1.5)
@@ -239,7 +239,7 @@ class Gateway:
                 self._serving = None
             self._patience_s = PATIENCE_S
             waiting = self._outbox.oldest() < self._cursor
-            self._deadline = self._now() + self._wait_s() if waiting else None
+            self.resends_at = self._now() + self._wait_s() if waiting else None
 
     def _obey(self, client: paho.Client, said: dict[str, Any]) -> None:
         arguments = said.get("args")
