@@ -31,6 +31,7 @@ VERBS = (
     "bench",
     "decode",
     "doctor",
+    "ledger",
     "audit",
 )
 

@@ -8,6 +8,7 @@ apart, because a column of numbers has no place for them. Bad bytes are counted,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,12 +29,27 @@ class Text(NamedTuple):
     quality: int
 
 
+@dataclass(slots=True)
+class Account:
+    """What a batch adds to the ledger of a gateway and epoch; `first` is where the epoch began, if here."""
+
+    first: int
+    frames: int = 0
+    readings: int = 0
+    given_up: int = 0
+
+
+UNSEQUENCED = -1
+"""The epoch of what came without a sequence."""
+
+
 class Batch:
     def __init__(self, marks: Mapping[Key, Mark]) -> None:
         """`marks` are those of the last transaction; they are read and not changed."""
         self._before = marks
         self._pieces: list[np.ndarray] = []
         self.marks: dict[Key, Mark] = {}
+        self.ledger: dict[Key, Account] = {}
         self.texts: list[Text] = []
         self.sensed: list[int] = []  # wall time of each segment's publish, or of its receipt
         self.city_us = 0  # the newest receipt
@@ -62,7 +78,7 @@ class Batch:
         if isinstance(record, control.Gap):
             key = (record.gateway, record.epoch)
             if mark := self._mark(key):
-                self.marks[key] = skip_to(mark, record.last)
+                self._move(key, mark, skip_to(mark, record.last), new=0)
 
     def _frame(self, packed: Frame) -> None:
         fresh = [self._is_new(packed, at) for at in range(len(packed.segments))]
@@ -82,13 +98,28 @@ class Batch:
     def _is_new(self, packed: Frame, at: int) -> bool:
         segment = packed.segments[at]
         if not int(segment["flags"]) & SegmentFlag.sequenced:
+            self._enter((packed.gateway_of(at), UNSEQUENCED), 0, int(segment["count"]))
             return True  # ingest deduplicated it by content
         key = (packed.gateway_of(at), int(segment["epoch"]))
-        mark, seen = observe(self._mark(key), int(segment["sequence"]))
+        sequence, before = int(segment["sequence"]), self._mark(key)
+        mark, seen = observe(before, sequence)
         if seen is Seen.duplicate:
             return False
-        self.marks[key] = mark
+        self._enter(key, sequence, int(segment["count"]))
+        self._move(key, before or Mark(sequence - 1), mark, new=1)
         return True
+
+    def _enter(self, key: Key, first: int, readings: int) -> None:
+        account = self.ledger.setdefault(key, Account(first))
+        account.frames += 1
+        account.readings += readings
+
+    def _move(self, key: Key, before: Mark, after: Mark, new: int) -> None:
+        """What the mark has passed and nobody has seen is given up."""
+        passed = after.contiguous - before.contiguous + len(after.ahead) - len(before.ahead) - new
+        if passed:
+            self.ledger.setdefault(key, Account(before.contiguous + 1)).given_up += passed
+        self.marks[key] = after
 
     def _mark(self, key: Key) -> Mark | None:
         return self.marks.get(key) or self._before.get(key)

@@ -1,4 +1,5 @@
-"""How far the historian has come, in PostgreSQL: an offset a partition, a mark a gateway and epoch.
+"""How far the historian has come, in PostgreSQL: an offset a partition, a mark and what was counted of each
+gateway and epoch.
 
 Written in the transaction of the readings they speak for, read once when a historian starts. Epochs and
 sequences are unsigned 64-bit, which is why they travel as text and stand as numeric.
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 import psycopg
 
 from schemas.sequence import Mark
-from streams.batch import Key
+from streams.batch import Account, Key
 
 Place = tuple[str, int]  # topic, partition
 
@@ -20,6 +21,16 @@ insert into record_marks (gateway, epoch, contiguous, ahead)
 select gateway, epoch::numeric, contiguous::numeric, ahead::numeric[]
 from unnest(%s::text[], %s::text[], %s::text[], %s::text[]) as t (gateway, epoch, contiguous, ahead)
 on conflict (gateway, epoch) do update set (contiguous, ahead) = (excluded.contiguous, excluded.ahead)
+"""
+
+_ADD_ACCOUNTS = """
+insert into record_ledger (gateway, epoch, first, frames, readings, given_up)
+select gateway, epoch::numeric, first::numeric, frames, readings, given_up::numeric
+from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])
+    as t (gateway, epoch, first, frames, readings, given_up)
+on conflict (gateway, epoch) do update
+set frames = record_ledger.frames + excluded.frames, readings = record_ledger.readings + excluded.readings,
+    given_up = record_ledger.given_up + excluded.given_up
 """
 
 _SAVE_OFFSETS = """
@@ -61,5 +72,21 @@ async def save(
                 [topic for topic, _ in offsets],
                 [partition for _, partition in offsets],
                 list(offsets.values()),
+            ],
+        )
+
+
+async def account(connection: psycopg.AsyncConnection, ledger: Mapping[Key, Account]) -> None:
+    """Adds what a transaction brought to the ledger."""
+    if ledger:
+        await connection.execute(
+            _ADD_ACCOUNTS,
+            [
+                [gateway for gateway, _ in ledger],
+                [str(epoch) for _, epoch in ledger],
+                [str(one.first) for one in ledger.values()],
+                [one.frames for one in ledger.values()],
+                [one.readings for one in ledger.values()],
+                [str(one.given_up) for one in ledger.values()],
             ],
         )

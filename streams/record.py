@@ -127,6 +127,7 @@ class Record:
                 bad_entries = await mirror.apply(connection, gathered.sensors)
                 bad_rejects = await refused.store(connection, gathered.rejects)
                 await marks.save(connection, batch.marks, gathered.offsets)
+                await marks.account(connection, batch.ledger)
         self._marks.update(batch.marks)
         self._offsets.update(gathered.offsets)
         self._count(batch)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cityvigil.flow.load import gateway_name
 from tests.running_city import a_running_city
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -22,6 +23,9 @@ def test_a_played_load_is_stored_once_and_each_planted_crossing_is_told_once(tmp
         assert done.returncode == 0, done.stderr + done.stdout
         found = json.loads(out.read_text())
         ((rows,),) = city.rows("select count(*) from readings")
+        whole = city.cityvigil("ledger", "--json", "-")
+        one = city.cityvigil("ledger", "--gateway", "gw-bench-00003")
+        none = city.cityvigil("ledger", "--gateway", "gw-none")
     counts = (
         "sent",
         "stored",
@@ -37,3 +41,13 @@ def test_a_played_load_is_stored_once_and_each_planted_crossing_is_told_once(tmp
         assert 0 < found[name]["p50"] <= found[name]["p95"] <= found[name]["p99"] <= found[name]["max"]
     assert {"ingest", "detect", "record", "generator", "kafka", "postgres"} <= found["cpu_s"].keys()
     assert found["rss_mb"]["postgres"] > 0
+    assert json.loads(whole.stdout) == [
+        {
+            "gateway": gateway_name(gateway), "said": 5, "answered": 5, "given_up": 0, "awaited": 0,
+            "loose": 0, "stored": 500, "rejected": 0, "adds_up": True,
+        }
+        for gateway in range(8)
+    ]  # fmt: skip
+    assert one.stdout.splitlines()[1].split() == ["gw-bench-00003", "5", "5", "0", "0", "0", "500", "0"]
+    assert (none.returncode, none.stderr) == (
+        2, "cityvigil ledger: nothing was ever heard of gateway gw-none\n")  # fmt: skip

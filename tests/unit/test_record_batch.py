@@ -11,7 +11,7 @@ from schemas.control import Gap, Tick
 from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import EARLIEST_US, RECORD, Flag, Quality
 from schemas.sequence import Mark
-from streams.batch import Batch, Text
+from streams.batch import UNSEQUENCED, Account, Batch, Text
 from streams.copy_rows import rows_in, rows_out
 from streams.spans import LAST_US
 
@@ -44,6 +44,7 @@ def test_segments_without_a_sequence_are_all_kept() -> None:
     for _ in range(2):
         batch.add(a_frame(("a", 0, 0), flags=0))
     assert (batch.rows, batch.marks) == (6, {})
+    assert batch.ledger == {("a", UNSEQUENCED): Account(0, frames=2, readings=6)}
 
 
 def test_the_marks_given_are_not_touched() -> None:
@@ -59,7 +60,43 @@ def test_a_gap_that_was_given_up_closes_the_mark() -> None:
     batch.add(control.encode(Gap("unheard", 1, 2, 4)))
     batch.add(control.encode(Tick("ingest-1", 1, 0, 0)))
     assert batch.marks == {("a", 1): Mark(5)}
+    assert batch.ledger == {("a", 1): Account(2, given_up=3)}
     assert batch.bad == []
+
+
+@given(
+    st.lists(st.one_of(st.integers(1, 30), st.tuples(st.integers(1, 30), st.integers(0, 5))), min_size=1),
+    st.integers(1, 7),
+)
+def test_frames_counted_given_up_and_awaited_are_what_the_sequences_speak_of(
+    log: list[int | tuple[int, int]], size: int
+) -> None:
+    """Frames in any order, some twice, and gaps given up; split into transactions anywhere."""
+    marks: dict[tuple[str, int], Mark] = {}
+    total: Account | None = None
+    for at in range(0, len(log), size):
+        batch = Batch(marks)
+        for one in log[at : at + size]:
+            if isinstance(one, int):
+                batch.add(a_frame(("a", 1, one)))
+            else:
+                batch.add(control.encode(Gap("a", 1, one[0], one[0] + one[1])))
+        marks |= batch.marks
+        for key, account in batch.ledger.items():
+            assert key == ("a", 1)
+            total = total or Account(account.first)
+            total.frames += account.frames
+            total.readings += account.readings
+            total.given_up += account.given_up
+    if total is None:
+        assert not any(isinstance(one, int) for one in log)
+        return
+    contiguous, ahead = marks["a", 1]
+    highest = max(contiguous, *ahead, 0)
+    awaited = highest - contiguous - len(ahead)
+    assert highest - total.first + 1 == total.frames + total.given_up + awaited
+    assert total.readings == 3 * total.frames
+    assert total.given_up >= 0
 
 
 def test_texts_stand_apart_and_without_what_postgresql_cannot_hold() -> None:
