@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detectors import components, deviation, onestep, seasonal, spike
+from detectors import components, deviation, onestep, regime, seasonal, spike
 from detectors.group import GroupDetector
 
 DAY_S = 86400.0
@@ -47,6 +47,7 @@ GROUPS = {
     for profile in (
         Group("machine", components.DETECTOR, 400),
         Group("place", deviation.DETECTOR, 400, 10 * DAY_S),
+        Group("plant", regime.DETECTOR, 2000, 120 * DAY_S),
         Group("network", onestep.DETECTOR, 2000, 120 * DAY_S),
     )
 }

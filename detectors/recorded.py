@@ -88,11 +88,13 @@ def together(
 ) -> GroupMarks:
     """All columns as one vector. Raises TooLittle if a history was given that is too short to learn from."""
     detector = profile.detector
-    values = np.where(np.isinf(values) | np.isin(values, plausible.NO_DATA), np.nan, values)
+    values = _measured(values)
     silent = GroupMarks(np.zeros(len(at)), np.zeros(len(at), bool), np.zeros(len(at), np.int64))
     if fit is not None:
         quiet = min(HEAD, len(at))
-        model = detector.learn(detector.settings, names, fit[0], _as_coarse(fit[1], values[:quiet]))
+        model = detector.learn(
+            detector.settings, names, fit[0], _as_coarse(_measured(fit[1]), values[:quiet])
+        )
     else:
         late = np.flatnonzero(at - at[:1] >= profile.learn_s * 1e6)
         quiet = max(int(late[0]) if len(late) else len(at), profile.learn_rows)
@@ -109,6 +111,11 @@ def together(
     marks = _joined(found)
     heard = np.arange(len(at)) >= quiet
     return GroupMarks(np.where(heard, marks.score, 0.0), marks.alert & heard, marks.top)
+
+
+def _measured(values: np.ndarray) -> np.ndarray:
+    """NaN for what is no measurement: codes for no data, what no instrument shows."""
+    return np.where((np.abs(values) > 1e100) | np.isin(values, plausible.NO_DATA), np.nan, values)
 
 
 def _as_coarse(history: np.ndarray, head: np.ndarray) -> np.ndarray:

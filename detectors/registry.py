@@ -9,6 +9,7 @@ from detectors import (
     ewma,
     onestep,
     plausible,
+    regime,
     seasonal,
     silence,
     spike,
@@ -34,5 +35,6 @@ DETECTORS: dict[str, Detector] = {
 
 # Of columns that are one vector; offline so far (detectors/recorded.py), no rule names them.
 GROUP_DETECTORS: dict[str, GroupDetector] = {
-    detector.name: detector for detector in (components.DETECTOR, deviation.DETECTOR, onestep.DETECTOR)
+    detector.name: detector
+    for detector in (components.DETECTOR, deviation.DETECTOR, onestep.DETECTOR, regime.DETECTOR)
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cityvigil.errors import CannotRun
-from cityvigil.quality import batadal, gecco, nab, river, skab
+from cityvigil.quality import batadal, gecco, heat, nab, river, skab
 from cityvigil.quality.events import Row
 
 SETS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
@@ -14,6 +14,7 @@ SETS: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
     "skab": ("skab", skab.measure),
     "batadal": ("batadal", batadal.measure),
     "gecco": ("gecco2018_water", gecco.measure),
+    "heat": ("xai4heat_heat", heat.measure),
     "river": ("lro_river", river.measure),
 }
 

@@ -27,6 +27,7 @@ def rows() -> dict[tuple[str, str], dict[str, float]]:
         ("batadal", "profile network, q 0.998 (default)", "true_negative_rate", 0.95),
         ("gecco", "profile place", "vus_pr", 0.80),
         ("gecco", "profile place", "events_found", 27),
+        ("heat", "profile plant", "found_12h", 0.70),
         ("river", "profile city", "events_found", 225),
     ],
 )
@@ -39,6 +40,7 @@ def test_a_figure_is_reached(
 def test_alarms_stay_rare(rows: dict[tuple[str, str], dict[str, float]]) -> None:
     assert rows["skab", "profile machine"]["false_alarm_rate"] < 0.10
     assert rows["gecco", "profile place"]["false_per_sensor_day"] <= 0.01
+    assert rows["heat", "profile plant"]["false_per_sensor_day"] < 0.005
     assert rows["river", "profile city"]["false_per_sensor_day"] <= 0.03
 
 

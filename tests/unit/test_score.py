@@ -53,14 +53,15 @@ def _series(
         (3, 900, ()),
         (3, 900, ("--profile", "nab")),
         (3, 3600, ("fit",)),
+        (3, 3600, ("fit", "--profile", "plant")),
     ],
 )
 def test_the_first_half_of_a_file_has_the_first_half_of_the_scores(
     tmp_path: Path, columns: int, step_s: float, options: tuple[str, ...]
 ) -> None:
     path = _series(tmp_path, 3000, columns, step_s)
-    if options == ("fit",):
-        options = ("--fit", str(_series(tmp_path, 1500, columns, step_s, "clean.csv")))
+    if "fit" in options:
+        options = ("--fit", str(_series(tmp_path, 1500, columns, step_s, "clean.csv")), *options[1:])
     whole = _score(path, *options)
     assert len(whole) == 3001
     assert any(float(row[1]) >= 1 for row in whole[1:])
