@@ -73,6 +73,8 @@ async def test_a_database_without_timescaledb_is_told_what_it_lacks(fresh_stack:
         report = await migrate(settings_of(fresh_stack, dsn), judgement_live=True)
         told = "without timescaledb this database has no compression, retention, continuous aggregates"
         assert told in lines(report)
+        assert "the database is plain PostgreSQL" in lines(report)
+        assert "this server does not offer the extension timescaledb" in lines(report)
 
 
 async def test_a_migration_that_fails_leaves_nothing_of_itself(fresh_stack: Stack, unique: str) -> None:

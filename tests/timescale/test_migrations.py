@@ -6,6 +6,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from cityvigil import timescale
 from cityvigil.timescale import LICENSED_ONLY, Engine
 from cityvigil.verbs.migrate import lines
 from schemas.migrations import Needs, migrations
@@ -85,6 +86,7 @@ async def test_an_empty_database_gets_the_extension_and_everything_at_once(
 ) -> None:
     await migrated(connection, engine)
     found = await connection.execute("select number from schema_migrations order by 1")
+    assert await timescale.find(connection) == Engine("2.23.0-dev", licensed=True)
     every = [migration.number for kind in Needs for migration in migrations(kind)]
     assert [number for (number,) in await found.fetchall()] == sorted(every)
     found = await connection.execute(
