@@ -22,7 +22,7 @@ import msgspec
 
 from cityvigil.errors import CannotRun
 from ingest.decoded import Decoded, Rejected
-from ingest.formats import ctwing, json_documents, json_stream, modbus, senml
+from ingest.formats import ctwing, json_documents, json_stream, modbus, senml, senml_cbor
 from ingest.formats.by_name import JSON_MESSAGES, MESSAGES, STREAMS
 from ingest.formats.digits import LOCAL
 from ingest.formats.result import Bad, Item, Reading, Reply, Seen, moved
@@ -116,9 +116,12 @@ def lines_of(
 
 
 def results(data: bytes, receipt: Receipt) -> Iterator[Line]:
-    """SenML: a line for each reading and each rejection, in the order of the input."""
-    for at, piece in json_stream.pieces(data):
-        decoded = senml.decode(piece, receipt.received_us)
+    """SenML: a line for each reading and each rejection, in the order of the input; CBOR is one frame."""
+    pieces, decode = json_stream.pieces(data), senml.decode
+    if senml_cbor.is_cbor(data):
+        pieces, decode = iter([(0, data)]), senml_cbor.decode
+    for at, piece in pieces:
+        decoded = decode(piece, receipt.received_us)
         if isinstance(decoded, Rejected):
             yield {"rejected": decoded.reason, "at": at, "detail": decoded.detail}
         else:

@@ -115,3 +115,12 @@ def test_any_bytes_give_lines_with_places_inside_the_input(parts: list[bytes]) -
         assert isinstance(at, int)
         assert 0 <= at < len(data)
         json.dumps(line)
+
+
+def test_a_frame_of_cbor_is_told_from_json_by_its_first_byte(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = bytes.fromhex("81a3006161 02fb4035800000000000 061a6553f100")
+    code, (line,) = decoded(capsys, monkeypatch, frame)
+    assert (code, line["point"], line["value"], line["time"]) == (0, "a", 21.5, "2023-11-14T22:13:20Z")
+    assert decoded(capsys, monkeypatch, frame[:-2])[1][0]["rejected"] == "truncated"
