@@ -16,6 +16,7 @@ node_is_here() {
     command -v npm >/dev/null && command -v node >/dev/null &&
         node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)'
 }
+atomic_is_here() { ls /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 >/dev/null 2>&1; } # Playwright's own node wants it
 chinese_is_here() { ls /usr/share/fonts/*/noto/*CJK* >/dev/null 2>&1; }
 
 install_packages() {
@@ -63,6 +64,7 @@ system)
 system-test)
     missing=
     chromium_is_here || missing="$missing chromium"
+    atomic_is_here || missing="$missing libatomic1"
     chinese_is_here || missing="$missing fonts-noto-cjk"
     node_is_here || missing="$missing nodejs npm"
     install_packages $missing
