@@ -16,7 +16,7 @@ node_is_here() {
     command -v npm >/dev/null && command -v node >/dev/null &&
         node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)'
 }
-atomic_is_here() { ls /usr/lib/*/libatomic.so.1 /usr/lib/libatomic.so.1 >/dev/null 2>&1; } # Playwright's own node wants it
+atomic_is_here() { ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1; } # the browser driver wants it
 chinese_is_here() { ls /usr/share/fonts/*/noto/*CJK* >/dev/null 2>&1; }
 
 install_packages() {
