@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -53,6 +54,9 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Whoever reads a long command through a pipe sees each line when it is said.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         return int(args.run(args))
     except CannotRun as error:

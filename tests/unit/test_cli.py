@@ -1,0 +1,52 @@
+"""The front door itself: lines come when they are said, complaints are one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TELL_AND_WAIT = """
+import sys
+from cityvigil import cli
+
+def tell(args):
+    print("said")
+    sys.stdin.readline()
+    return 0
+
+build = cli.build_parser
+def with_tell():
+    parser = build()
+    parser._actions[-1].add_parser("tell").set_defaults(run=tell)
+    return parser
+cli.build_parser = with_tell
+sys.exit(cli.main(["tell"]))
+"""
+
+
+def test_a_line_is_in_the_pipe_before_the_command_ends() -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", TELL_AND_WAIT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
+        cwd=Path(__file__).parent.parent.parent,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "said\n"
+        assert process.poll() is None
+        process.communicate("\n")
+    assert process.returncode == 0
+
+
+def test_an_unknown_verb_is_one_line_and_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cityvigil", "nonsense"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "nonsense" in done.stderr
