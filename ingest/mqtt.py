@@ -139,7 +139,7 @@ class Session:
         if not self._greeted:
             UNSENT.inc()
             return
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho
         if correlation is not None:
             properties.CorrelationData = correlation
         self._client.publish(topic, payload, qos=1, properties=properties)
@@ -205,7 +205,7 @@ class Session:
             attempt += 1
 
     def _connect(self) -> None:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         self._client.connect(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=properties)

@@ -101,7 +101,7 @@ def a_scoring_rule(detector: str) -> Rule:
         name=detector,
         title_zh=detector,
         title_en=detector,
-        detector=detector,  # type: ignore[arg-type]
+        detector=detector,  # type: ignore[arg-type]  # from the registry
         network="device",
         mode="live",
         levels={4: detector},

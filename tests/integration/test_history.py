@@ -116,7 +116,7 @@ async def test_texts_come_with_their_times(connection: psycopg.AsyncConnection, 
 
 async def test_sensors_come_by_page_and_by_what_is_asked_of_them(history: History) -> None:
     async def numbers(**wanted: str | int) -> list[int]:
-        return [row["sensor"] for row in await history.sensors(**wanted)]  # type: ignore[arg-type]
+        return [row["sensor"] for row in await history.sensors(**wanted)]  # type: ignore[arg-type]  # any filter
 
     assert await numbers(limit=3) == [1, 2, 3]
     assert await numbers(after=3, limit=3) == [4, 5, 6]

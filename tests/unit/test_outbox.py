@@ -18,7 +18,7 @@ S = 1_000_000
 
 
 def _outbox(**changes: object) -> Outbox:
-    outbox = Outbox(random.Random(7), **changes)  # type: ignore[arg-type]
+    outbox = Outbox(random.Random(7), **changes)  # type: ignore[arg-type]  # any of them
     outbox.connected()
     return outbox
 
