@@ -1,208 +1,33 @@
 """The duty screen in Debian's Chromium: one case from alert to closed by several people, and what an
-officer relies on for twelve hours. CITYVIGIL_SCREENSHOTS names a folder for pictures of the main pages.
+officer relies on for twelve hours.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import datetime as dt
-import os
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from dispatch.console.render import CITY_OFFSET
-from schemas.alert import Alert, Evidence
 from schemas.clock import to_datetime
-from tests.case_builders import an_alert, changed
-from tests.console_stand import Stand, a_console, now_us, store_readings
+from tests.browser.officers import (
+    PATIENCE_MS,
+    WHY_ZH,
+    a_leak,
+    a_leak_with_its_readings,
+    nothing_thrown,
+    page_of,
+    picture,
+    press_act,
+    row,
+)
+from tests.browser.wire import Wire, a_wire
+from tests.case_builders import changed
+from tests.console_stand import Stand, now_us
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-    "--autoplay-policy=user-gesture-required",
-]
-PATIENCE_MS = 20_000
-PICTURES = os.environ.get("CITYVIGIL_SCREENSHOTS")
-WHY_ZH = (
-    "燃气井甲烷2.6%（限2.5%），10分钟涨1.4%，与管网压力同步，疑似管线泄漏；建议：设警戒、禁明火、通知抢修"
-)
-WHY_EN = (
-    "Manhole methane 2.6 % (limit 2.5 %), up 1.4 % in 10 min with the main: likely a leak; cordon, no flames"
-)
-
-expect.set_options(timeout=PATIENCE_MS)
-
-
-@pytest.fixture
-async def stand(postgres_dsn: str) -> AsyncIterator[Stand]:
-    async with a_console(postgres_dsn, scale=60, sensors=8) as made:
-        yield made
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        await chromium.close()
-
-
-def city(stand: Stand) -> dt.datetime:
-    return to_datetime(stand.clock.city_us(now_us()))
-
-
-def a_leak(stand: Stand, zone: str = "shinan-01", **changes: Any) -> Alert:
-    since = city(stand) - dt.timedelta(minutes=15)
-    values: dict[str, Any] = {
-        "subject": f"sensor/gw-gas-{zone}/p0",
-        "zone": zone,
-        "district": zone.split("-")[0],
-        "level": 1,
-        "since": since,
-        "observed_at": since + dt.timedelta(minutes=4),
-        "evidence": Evidence(
-            text_zh=WHY_ZH,
-            text_en=WHY_EN,
-            source="GB 50838; mapping to 4 levels ours",
-            confidence="judgement",
-            value=2.61,
-            limit=2.5,
-            unit="%{vol}",
-            condition="v>=2.5",
-            neighbours=[{"subject": f"sensor/gw-gas-{zone}/p1", "value": 1.9, "agrees": True}],
-        ),
-        **changes,
-    }
-    return an_alert(**values)
-
-
-async def a_leak_with_its_readings(stand: Stand) -> Alert:
-    leak = a_leak(stand)
-    async with stand.pool.connection() as connection:
-        row = await (
-            await connection.execute(
-                "select sensor from sensors where gateway = 'gw-gas-shinan-01' and point = 'p0'"
-            )
-        ).fetchone()
-    assert row is not None
-    rising = [0.05] * 104 + [0.1 + 0.25 * step for step in range(12)] + [2.9] * 4
-    await store_readings(stand, row[0], leak.observed_at, rising)
-    return leak
-
-
-async def page_of(
-    browser: Browser,
-    stand: Stand,
-    user: str,
-    *,
-    width: int = 1920,
-    height: int = 1080,
-    language: str = "zh-CN",
-    theme: str = "dark",
-    at: str | None = None,
-) -> Page:
-    """Somebody's browser, logged in, on the start page. Whatever a script throws fails the test."""
-    url = at or stand.url
-    context = await browser.new_context(viewport={"width": width, "height": height}, locale=language)
-    await context.add_cookies(
-        [
-            {"name": "cityvigil_language", "value": language, "url": url},
-            {"name": "cityvigil_theme", "value": theme, "url": url},
-        ]
-    )
-    page = await context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    thrown: list[str] = []
-    page.on("pageerror", lambda error: thrown.append(str(error)))
-    page.on(
-        "console", lambda line: thrown.append(line.text) if "Content Security Policy" in line.text else None
-    )
-    page.thrown = thrown  # type: ignore[attr-defined]  # looked at by `nothing_thrown`
-    await page.goto(f"{url}/login")
-    await page.fill("[name=user]", user)
-    await page.fill("[name=password]", stand.passwords[user])
-    await page.click("button.primary")
-    await page.wait_for_url(f"{url}/")
-    await expect(page.locator("#link")).to_have_attribute("data-state", "ok")
-    return page
-
-
-class Wire:
-    """A network between browser and console that can be cut."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._console = (host, port)
-        self._whole = True
-        self._ends: set[asyncio.StreamWriter] = set()
-        self.url = ""
-
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._whole:
-            writer.transport.abort()
-            return
-        there, back = await asyncio.open_connection(*self._console)
-        self._ends |= {writer, back}
-        await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
-
-    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(65536):
-                target.write(data)
-                await target.drain()
-        target.transport.abort()
-
-    def cut(self) -> None:
-        self._whole = False
-        for end in self._ends:
-            end.transport.abort()
-        self._ends.clear()
-
-    def mend(self) -> None:
-        self._whole = True
-
-
-@contextlib.asynccontextmanager
-async def a_wire(host: str, port: int) -> AsyncIterator[Wire]:
-    wire = Wire(host, port)
-    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
-    wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
-        yield wire
-        wire.cut()
-
-
-def nothing_thrown(*pages: Page) -> None:
-    for page in pages:
-        assert page.thrown == []  # type: ignore[attr-defined]
-
-
-async def picture(page: Page, name: str) -> None:
-    if PICTURES:
-        Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        await page.screenshot(path=Path(PICTURES) / f"{name}.png")
-
-
-def row(page: Page, case_id: str) -> Any:
-    return page.locator(f'.row[data-case="{case_id}"]')
-
-
-async def press_act(page: Page, action: str) -> None:
-    """A button of the detail, and what the server then says: the action as the newest line."""
-    form = page.locator(f'form[data-act="{action}"]')
-    await form.locator("button").click()
-    await expect(page.locator(".timeline li").first).to_have_attribute("data-action", action)
 
 
 async def test_one_case_goes_from_alert_to_closed_through_several_people(
@@ -273,6 +98,28 @@ async def test_one_case_goes_from_alert_to_closed_through_several_people(
         ("close", "checker"),
     ]
     nothing_thrown(duty, crew, checker)
+
+
+PRESS_AS_IT_APPEARS = """
+action => new MutationObserver((_, watch) => {
+  const form = document.querySelector(`form[data-act="${action}"]`);
+  if (!form) return;
+  watch.disconnect();
+  form.requestSubmit();
+}).observe(document.getElementById("detail"), { childList: true, subtree: true })
+"""
+
+
+async def test_a_button_works_in_the_moment_it_appears(stand: Stand, browser: Browser) -> None:
+    case_id = await stand.raise_alert(a_leak(stand))
+    duty = await page_of(browser, stand, "duty")
+    await duty.evaluate(PRESS_AS_IT_APPEARS, "acknowledge")
+    await row(duty, case_id).click()
+    await expect(duty.locator(".three")).to_contain_text("duty")
+    await duty.evaluate(PRESS_AS_IT_APPEARS, "file")
+    await press_act(duty, "verify", "file")
+    assert duty.url == f"{stand.url}/"
+    nothing_thrown(duty)
 
 
 async def test_the_second_officer_is_shown_what_the_first_did(stand: Stand, browser: Browser) -> None:
