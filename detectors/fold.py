@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, withdrawn
-from detectors.intake import NEVER, Intake
+from detectors.intake import NEVER
+from detectors.memory import Memory
 from detectors.program import Program
 from detectors.rounds import Rounds
 from detectors.snapshot import SnapshotError, pack, unpack
@@ -26,24 +27,9 @@ from schemas.control import Control, Gap, Marks, Ownership, Tick
 from schemas.frame import Frame
 
 __all__ = ["Partition", "SnapshotError"]
-Key = tuple[str, str, str]  # rule, mode, subject
 
 
-class Partition:
-    def __init__(self, program: Program) -> None:
-        n = len(program.sensors)
-        self.program = program
-        self.intake = Intake(program)
-        self.tracks = [Tracks(lane) for lane in program.lanes]
-        self.last_at = np.full(n, NEVER)  # event time of the newest scored reading
-        self.last_value = np.full(n, np.nan)
-        self.last_received = np.full(n, NEVER)
-        self.blind_at = np.zeros(n, np.int64)  # the gateway's blind time then
-        self.heard_at = np.full(n, NEVER)  # newest event time of any reading
-        self.heard_work = np.full(n, NEVER)  # the gateway's working time then
-        self.open: dict[Key, Alert] = {}
-        self.owed: list[Alert] = []
-
+class Partition(Memory):
     def fold(self, entries: Sequence[Frame | Control]) -> list[Alert]:
         """The alerts of these entries of the log, in log order."""
         out, self.owed = self.owed, []

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from detectors.contract import NO_SLOT
+from detectors.memory import Memory
 from detectors.program import Lane, Program
 from detectors.registry import DETECTORS
 from detectors.tracks import Tracks
 from schemas import alert as alerts
 from schemas.sequence import Mark
-
-if TYPE_CHECKING:
-    from detectors.fold import Partition
 
 MAGIC = b"CVDS"
 LAYOUT = 1
@@ -85,14 +83,14 @@ class _Snapshot(msgspec.Struct, frozen=True):
 _decoder = msgspec.msgpack.Decoder(_Snapshot)
 
 
-def pack(partition: Partition) -> bytes:
-    intake, program = partition.intake, partition.program
+def pack(memory: Memory) -> bytes:
+    intake, program = memory.intake, memory.program
     snapshot = _Snapshot(
         numbers=_Array.of(program.numbers),
         gateways=tuple(gateway.gateway for gateway in program.gateways),
-        rows={name: _Array.of(getattr(partition, name)) for name in _ROWS},
+        rows={name: _Array.of(getattr(memory, name)) for name in _ROWS},
         by_gateway={name: _Array.of(getattr(intake, name)) for name in _GATEWAYS},
-        lanes=tuple(_lane(tracks) for tracks in partition.tracks),
+        lanes=tuple(_lane(tracks) for tracks in memory.tracks),
         marks={
             gateway: [(epoch, mark.contiguous, mark.ahead) for epoch, mark in marks.items()]
             for gateway, marks in intake.marks.items()
@@ -101,17 +99,17 @@ def pack(partition: Partition) -> bytes:
         owners=[(name, generation, owned) for name, (generation, owned) in intake.owners.items()],
         city_us=intake.city_us,
         wall_us=intake.wall_us,
-        open=[alerts.encode(message) for message in partition.open.values()],
-        owed=[alerts.encode(message) for message in partition.owed],
+        open=[alerts.encode(message) for message in memory.open.values()],
+        owed=[alerts.encode(message) for message in memory.owed],
     )
     body = msgspec.msgpack.encode(snapshot)
     return _HEAD.pack(MAGIC, LAYOUT, zlib.crc32(body)) + body
 
 
-def unpack(partition: Partition, data: bytes) -> None:
-    """Into a new partition. Raises SnapshotError and then leaves it undefined."""
+def unpack(memory: Memory, data: bytes) -> None:
+    """Into a new memory. Raises SnapshotError and then leaves it undefined."""
     try:
-        _fill(partition, _open(data))
+        _fill(memory, _open(data))
     except SnapshotError:
         raise
     except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError) as error:
@@ -156,12 +154,12 @@ def labels_of(lane: Lane) -> tuple[tuple[_Label, ...], np.ndarray]:
     return tuple(labels), label.astype(np.int32)
 
 
-def _fill(partition: Partition, saved: _Snapshot) -> None:
-    intake, program = partition.intake, partition.program
+def _fill(memory: Memory, saved: _Snapshot) -> None:
+    intake, program = memory.intake, memory.program
     old_numbers = saved.numbers.array()
     _, new, old = np.intersect1d(program.numbers, old_numbers, return_indices=True)
     for name in _ROWS:
-        getattr(partition, name)[new] = saved.rows[name].array()[old]
+        getattr(memory, name)[new] = saved.rows[name].array()[old]
     was = {gateway: i for i, gateway in enumerate(saved.gateways)}
     pairs = [(i, was[g.gateway]) for i, g in enumerate(program.gateways) if g.gateway in was]
     here, there = np.array(pairs, np.int64).reshape(-1, 2).T
@@ -176,9 +174,9 @@ def _fill(partition: Partition, saved: _Snapshot) -> None:
     intake.city_us, intake.wall_us = saved.city_us, saved.wall_us
     for data in saved.open:
         message = alerts.decode(data)
-        partition.open[message.rule, message.mode, message.subject] = message
-    partition.owed = [alerts.decode(data) for data in saved.owed]
-    _move(partition.tracks, program, saved)
+        memory.open[message.rule, message.mode, message.subject] = message
+    memory.owed = [alerts.decode(data) for data in saved.owed]
+    _move(memory.tracks, program, saved)
 
 
 class _Homes(NamedTuple):

@@ -1,0 +1,1 @@
+"""Measurements of parts, run by hand: `python -m bench.fold`, `python -m bench.snapshots`."""

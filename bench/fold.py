@@ -1,0 +1,66 @@
+"""What folding costs: readings a second on one core by frames a batch, and ns per reading of each detector.
+
+    python -m bench.fold [--sensors 234000] [--seconds 3]
+
+Processor time of one thread, `Partition.fold` alone: no Kafka, no decoding. A detector is measured by a
+program that has its rules only, minus a program without rules; `rest` is that program: intake and rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from bench.city import Readings, a_registry, rules
+from detectors.fold import Partition
+from detectors.program import Program, compile_program
+from schemas.registry import Registry
+from schemas.rule import Rule
+
+BATCHES = (1, 2, 5, 10, 20)
+BATCH = 20
+
+
+def ns_per_reading(program: Program, batch: int, seconds: float, shown: Program) -> float:
+    """Of `batch` frames at a time; `shown` is the program that the values are calm for."""
+    partition, readings = Partition(program), Readings(shown)
+    count = -(-len(shown.sensors) // 500)
+    for _ in range(0, 2 * count, batch):
+        partition.fold(list(readings.frames(batch)))
+    spent, folded = 0.0, 0
+    while spent < seconds:
+        frames = list(readings.frames(batch))
+        began = time.process_time()
+        partition.fold(frames)
+        spent += time.process_time() - began
+        folded += sum(len(frame.records) for frame in frames)
+    return spent / folded * 1e9
+
+
+def by_detector(registry: Registry, used: Sequence[Rule], seconds: float, shown: Program) -> dict[str, float]:
+    rest = ns_per_reading(compile_program(registry, [], 0), BATCH, seconds, shown)
+    found = {"rest": rest}
+    for name in dict.fromkeys(rule.detector for rule in used):
+        own = [rule for rule in used if rule.detector == name]
+        found[name] = ns_per_reading(compile_program(registry, own, 0), BATCH, seconds, shown) - rest
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sensors", type=int, default=234_000)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of processor time, each figure")
+    asked = parser.parse_args()
+    registry, used = a_registry(asked.sensors), rules()
+    program = compile_program(registry, used, 0)
+    print(f"{len(program.sensors)} sensors, {len(used)} rules, frames of 500")
+    for batch in BATCHES:
+        ns = ns_per_reading(program, batch, asked.seconds, program)
+        print(f"batches of {batch:2} frames: {ns:7.0f} ns a reading, {1e9 / ns:9.0f} readings/s")
+    for name, ns in by_detector(registry, used, asked.seconds, program).items():
+        print(f"{name:12} {ns:7.0f} ns a reading, in batches of {BATCH}")
+
+
+if __name__ == "__main__":
+    main()
