@@ -76,6 +76,16 @@ def find(run: Path, name: str) -> Process | None:
     return process if is_alive(process) else None
 
 
+def has_fallen(run: Path, name: str) -> bool:
+    """Whether it was started, ended, and nobody told it to (`forget`)."""
+    return _file(run, name).exists() and find(run, name) is None
+
+
+def forget(run: Path, name: str) -> None:
+    """It is not missed from now on."""
+    _file(run, name).unlink(missing_ok=True)
+
+
 def is_alive(process: Process) -> bool:
     return _started(process.pid) == process.started
 

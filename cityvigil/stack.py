@@ -2,7 +2,8 @@
 
 `up` starts what does not run, in parallel, and returns when each has really answered; called again it heals
 what was killed, on the same ports. `down` stops by pid. Ports, the service account and the log's place are
-kept in DATA/stack.json. Everything listens on 127.0.0.1. It does not supervise: call `up` again.
+kept in DATA/stack.json. Everything listens on 127.0.0.1. It does not supervise: call `up` again, or see
+cityvigil/broker_keeper.py.
 
     DATA/stack.json   what `load` reads           DATA/mosquitto/   passwords, sessions
     DATA/run/         a pid and start time each   DATA/kafka/       settings, log folders
@@ -14,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -132,6 +133,21 @@ def logs(data: Path, name: str, lines: int) -> list[str]:
     return process.tail(_log(data.absolute(), name), lines)
 
 
+def fallen(data: Path) -> list[str]:
+    """Those that ended without being told to, the broker's log keeper too."""
+    run = _run(data.absolute())
+    return [name for name in (*NAMES, mosquitto.LOG_NAME) if process.has_fallen(run, name)]
+
+
+def raise_up(data: Path, names: Sequence[str]) -> None:
+    """Starts those of `names` again that are still fallen; does not wait until they answer."""
+    data = data.absolute()
+    with _one_at_a_time(data):
+        stack = _from_json(json.loads(_stack_file(data).read_text()))
+        for name in set(names) & set(fallen(data)):
+            _launch(stack, mosquitto.NAME if name == mosquitto.LOG_NAME else name)
+
+
 def kill(data: Path, name: str) -> None:
     """kill -9, as a crash would. For tests and `bench faults`."""
     found = process.find(_run(data.absolute()), name)
@@ -158,6 +174,12 @@ def mosquitto_home(data: Path) -> Path:
 
 
 def _start(stack: Stack, name: str) -> None:
+    found, log = _launch(stack, name), _log(stack.data, name)
+    process.wait_until_healthy(found, log, lambda: _health(stack, name) == "ok", STARTS_WITHIN_S)
+
+
+def _launch(stack: Stack, name: str) -> process.Process:
+    """The process that runs, or one that has only begun."""
     data, run, log = stack.data, _run(stack.data), _log(stack.data, name)
     found = process.find(run, name)
     home = data / name
@@ -174,7 +196,7 @@ def _start(stack: Stack, name: str) -> None:
     elif found is None:
         postgres.prepare(home, port, stack.fsync)
         found = postgres.start(home, run, log)
-    process.wait_until_healthy(found, log, lambda: _health(stack, name) == "ok", STARTS_WITHIN_S)
+    return found
 
 
 def _health(stack: Stack, name: str) -> str:
@@ -194,6 +216,7 @@ def _stop(data: Path, name: str) -> None:
     signals = {kafka.NAME: kafka.STOP_SIGNAL, postgres.NAME: postgres.STOP_SIGNAL}
     if found := process.find(_run(data), name):
         process.stop(found, signals.get(name, mosquitto.STOP_SIGNAL), STOPS_WITHIN_S)
+    process.forget(_run(data), name)
 
 
 def _ports(stack: Stack) -> dict[str, int]:

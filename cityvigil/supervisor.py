@@ -1,7 +1,7 @@
 """Runs the services of one machine as child processes, and restarts what dies.
 
 A child that dies is started again after a pause that grows from 0.2 s to 5 s while it keeps dying and
-is forgotten once it has lived for half a minute. Children end with the supervisor, even when that is
+is forgotten once it has lived for ten seconds. Children end with the supervisor, even when that is
 killed (the kernel tells them: `end_with_parent`). It does not judge why a child died: the log says.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-LIVED_S = 30.0
+LIVED_S = 10.0
 PATIENCE_S = 15.0
 _PR_SET_PDEATHSIG = 1
 
@@ -71,6 +71,29 @@ class Supervisor:
             self._write_state()
         else:
             state_file(self._data).unlink(missing_ok=True)
+
+    async def lose(self, name: str) -> None:
+        """kill -9, and it is not started again: its machine is gone. For `bench faults`."""
+        running = next(one for one in self._running if one.child.name == name)
+        self._let_go(running)
+        if running.process is not None and running.process.returncode is None:
+            running.process.kill()
+            await running.process.wait()
+        self._write_state()
+
+    def leave(self, name: str) -> asyncio.subprocess.Process:
+        """The process of this name goes on, and is nobody's charge from now on. For `bench faults`."""
+        running = next(one for one in self._running if one.child.name == name)
+        assert running.process is not None, f"{name} was never started"
+        self._let_go(running)
+        self._write_state()
+        return running.process
+
+    def _let_go(self, running: _Running) -> None:
+        running.ending = True
+        self._running.remove(running)
+        if running.task is not None:
+            running.task.cancel()
 
     async def _keep(self, running: _Running) -> None:
         died = 0

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from cityvigil import city_clock, gateways, process, stack
+from cityvigil import broker_keeper, city_clock, gateways, process, stack
 from cityvigil.errors import CannotRun
 from cityvigil.http_server import bind
 from cityvigil.migrate import migrate
@@ -46,6 +46,9 @@ class Plan:
     judgement_live: bool = False
     postgres: str | None = None
     """Another database than the stack's."""
+    detect_workers: int = 1
+    simulators: bool = True
+    """Whether a scenario's simulators are started too; whoever plays it himself says no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class WholeCity:
     console: str
     supervisor: Supervisor
     settings: Settings
+    environ: Mapping[str, str]
+    """What every service was told."""
 
 
 @asynccontextmanager
@@ -76,23 +81,32 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
                 "CITYVIGIL_SEED": str(plan.scenario.seed),
             }
         settings = Settings.from_environ(environ)
+        if not 1 <= plan.detect_workers <= settings.partitions:
+            raise CannotRun(
+                f"expected 1 to {settings.partitions} detect workers, a partition each at least,"
+                f" got {plan.detect_workers}"
+            )
         await migrate(settings, judgement_live=plan.judgement_live)
         if plan.scenario:
             await enter(plan.scenario, plan.data, settings)
             # A simulator that is killed goes on with its faults; a city that is started anew has new ones.
             (plan.data / "truth.jsonl").unlink(missing_ok=True)
         supervisor = Supervisor(plan.data)
+        keeping = asyncio.create_task(broker_keeper.keep_alive(plan.data), name="brokers")
         try:
-            for child in _children(environ, plan.console_port):
+            children = _children(environ, plan.console_port, plan.detect_workers)
+            for child in children:
                 supervisor.keep(child)
             console = f"http://127.0.0.1:{plan.console_port}"
-            await _until_ready(plan.data)
-            if plan.scenario:
+            await _until_ready(plan.data, len(children))
+            if plan.scenario and plan.simulators:
                 port = process.pick_ports(1)[0]
                 supervisor.keep(Child("simulate", ["simulate"], environ | _health(port), port))
-            yield WholeCity(plan.data, found, clock, console, supervisor, settings)
+            yield WholeCity(plan.data, found, clock, console, supervisor, settings, environ)
         finally:
             await supervisor.end()
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
     finally:
         if not ran_before:
             await asyncio.to_thread(stack.down, plan.data)
@@ -132,21 +146,31 @@ async def enter(scenario: Scenario, data: Path, settings: Settings) -> None:
         process.write_atomically(path, json.dumps(secrets))
 
 
-def _children(environ: dict[str, str], console_port: int) -> list[Child]:
-    return [
-        Child(name, [name], environ | _health(port), port)
-        for name in SERVICES
-        for port in [console_port if name == "console" else process.pick_ports(1)[0]]
-    ]
+def detect_worker(environ: Mapping[str, str], number: int) -> Child:
+    """One of several workers; its number is its place in the group, the same after a restart."""
+    port = process.pick_ports(1)[0]
+    name = "detect" if number == 1 else f"detect-{number}"
+    return Child(name, ["detect"], {**environ, "CITYVIGIL_WORKER": str(number), **_health(port)}, port)
 
 
-async def _until_ready(data: Path) -> None:
+def _children(environ: dict[str, str], console_port: int, detect_workers: int) -> list[Child]:
+    children = []
+    for name in SERVICES:
+        if name == "detect":
+            children += [detect_worker(environ, number + 1) for number in range(detect_workers)]
+            continue
+        port = console_port if name == "console" else process.pick_ports(1)[0]
+        children.append(Child(name, [name], environ | _health(port), port))
+    return children
+
+
+async def _until_ready(data: Path, services: int) -> None:
     """Raises CannotRun, naming the first service that is not ready in time and where its log is."""
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
         rows = await asyncio.to_thread(_supervised, data)
         waiting = [(row["name"], why) for row in rows if (why := await asyncio.to_thread(_ready, row))]
-        if len(rows) == len(SERVICES) and not waiting:
+        if len(rows) == services and not waiting:
             return
         if time.monotonic() > deadline:
             name, why = waiting[0] if waiting else ("a service", "did not start")

@@ -23,6 +23,10 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_scenario_option(up)
     up.add_argument("--no-simulators", action="store_true", help="wait for real gateways, in wall time")
     add_port_option(up)
+    up.add_argument(
+        "--detect-workers", type=int, default=1, metavar="N",
+        help="processes that share the partitions of the log (default 1)",
+    )  # fmt: skip
     add_data_option(up)
     up.set_defaults(run=_up)
 
@@ -49,7 +53,7 @@ async def until_interrupted() -> None:
 def _up(args: argparse.Namespace) -> int:
     logs.configure("up", "warning")
     found = None if args.no_simulators else load_scenario(args.scenario)
-    plan = whole_city.Plan(args.data, args.port, found, args.scenario)
+    plan = whole_city.Plan(args.data, args.port, found, args.scenario, detect_workers=args.detect_workers)
     asyncio.run(_run(plan))
     return 0
 
