@@ -5,7 +5,7 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-setup: .stamps/system .stamps/venv .stamps/kafka
+setup: .stamps/system .stamps/venv .stamps/kafka .stamps/broker
 setup-test: setup .stamps/system-test .stamps/timescale
 
 .stamps/system: setup.sh
@@ -16,6 +16,8 @@ setup-test: setup .stamps/system-test .stamps/timescale
 	@./setup.sh venv
 .stamps/kafka: kafka-jars/pom.xml kafka-jars/SHA256SUMS | .stamps/system
 	@./setup.sh kafka
+.stamps/broker: cityvigil/log_in_names.c | .stamps/system
+	@./setup.sh broker
 
 .stamps/timescale: tests/timescale/package.json tests/timescale/package-lock.json | .stamps/system-test
 	@./setup.sh timescale
@@ -48,4 +50,4 @@ lock:
 	$(COMPILE) --group pyproject.toml:build -o requirements-build.lock
 
 clean:
-	rm -rf .stamps .venv .kafka tests/timescale/node_modules
+	rm -rf .stamps .venv .kafka .mosquitto tests/timescale/node_modules

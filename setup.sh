@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | timescale   (make calls it, once each)
+# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | broker | timescale   (make calls it, once each)
 # Installs Debian packages only where it may (root, or sudo without a password); otherwise it prints the one line
 # that does it and exits 2. It never asks a question, and starts no service.
 set -eu
@@ -16,6 +16,8 @@ node_is_here() {
     command -v npm >/dev/null && command -v node >/dev/null &&
         node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)'
 }
+compiler_is_here() { command -v cc >/dev/null && [ -e /usr/include/stdlib.h ]; }
+broker_headers_are_here() { [ -e /usr/include/mosquitto_plugin.h ] && [ -e /usr/include/mosquitto.h ]; }
 atomic_is_here() { ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1; } # the browser driver wants it
 chinese_is_here() { ls /usr/share/fonts/*/noto/*CJK* >/dev/null 2>&1; }
 
@@ -56,6 +58,8 @@ system)
     missing=
     venv_is_here || missing="$missing python3 python3-venv"
     command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
+    broker_headers_are_here || missing="$missing mosquitto-dev libmosquitto-dev"
+    compiler_is_here || missing="$missing gcc libc6-dev"
     postgres_is_here || missing="$missing postgresql"
     java_is_here || missing="$missing openjdk-17-jre-headless"
     jars_are_here || command -v mvn >/dev/null || missing="$missing maven"
@@ -95,6 +99,12 @@ kafka)
     (cd .kafka.new && sha256sum --quiet --strict -c ../kafka-jars/SHA256SUMS)
     rm -rf .kafka
     mv .kafka.new .kafka
+    ;;
+broker)
+    say "the broker's plugin into .mosquitto"
+    mkdir -p .mosquitto
+    cc -std=c99 -Wall -Wextra -Werror -O2 -shared -fPIC -o .mosquitto/log_in_names.new cityvigil/log_in_names.c
+    mv .mosquitto/log_in_names.new .mosquitto/log_in_names.so
     ;;
 timescale)
     say "TimescaleDB in WebAssembly, for tests, into tests/timescale/node_modules"

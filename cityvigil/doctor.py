@@ -77,6 +77,11 @@ def _programs() -> list[Finding]:
             findings.append(Finding(name, "ok", str(find())))
         except CannotRun as error:
             findings.append(Finding(name, "fail", str(error), "make setup"))
+    if (plugin := mosquitto.log_in_names()) is None:
+        text = "is not built: refused log-ins are counted by address, not by gateway"
+        findings.append(Finding("mosquitto plugin", "warn", text, "make setup"))
+    else:
+        findings.append(Finding("mosquitto plugin", "ok", str(plugin)))
     return findings
 
 

@@ -13,7 +13,10 @@ in the reader, 10 MB; 1.5 % of a core at 500 frames/s. The lines, as tried, afte
     Denied PUBLISH from CLIENT (d0, q1, r0, m1, 'up/other/senml', ... (1 bytes)) by u'USER'
     Client CLIENT disconnected due to oversize packet. by u'USER'
     Sending CONNACK to 127.0.0.1 (0, 135)            refused: MQTT 5 135, MQTT 3 5; the next line is
-    Client <unknown> disconnected, not authorised.   all it says: a wrong password has an address, no name
+    Client <unknown> disconnected, not authorised.   all it says; the name comes from our plugin
+
+The plugin (`log_in_names.c`, built by `make setup`) logs `Log-in by u'USER'` before each decision, and the
+reader puts that name to a refusal. Without it a wrong password has an address, no name.
 
 A denied read is not logged: the subscription is granted and nothing is ever delivered. After a denied publish
 the broker closes the connection.
@@ -43,11 +46,14 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
 PIPE_BYTES = 1024 * 1024
 
+PLUGIN = Path(__file__).parent.parent / ".mosquitto" / "log_in_names.so"
+
 CONFIG = """\
 listener {listener}
 max_connections -1
 set_tcp_nodelay true
 allow_anonymous false
+{plugin}
 password_file {home}/passwords
 acl_file {home}/acl
 {user}
@@ -88,6 +94,11 @@ def program() -> Path:
     raise CannotRun("mosquitto is not installed: run `make setup`, or `apt-get install mosquitto`")
 
 
+def log_in_names() -> Path | None:
+    """The plugin that logs who tries to log in, where `make setup` could build it."""
+    return PLUGIN if PLUGIN.is_file() else None
+
+
 def passwords_file(home: Path) -> Path:
     return home / "passwords"
 
@@ -98,12 +109,15 @@ def prepare(home: Path, service_user: str) -> None:
     process.write_atomically(home / "acl", ACCESS.format(service=service_user))
 
 
-def settings(home: Path, listener: str, *, user: str = "", debug: str = "") -> str:
+def settings(
+    home: Path, listener: str, *, user: str = "", debug: str = "", plugin: Path | None = None
+) -> str:
     """mosquitto.conf of a broker whose files are in `home`; `listener`: its port, and its address if one."""
     return CONFIG.format(
         listener=listener,
         home=home,
         user=user,
+        plugin=f"plugin {plugin}" if plugin else "",
         queued=MAX_QUEUED_BYTES,
         packet=MAX_PACKET_BYTES,
         debug=debug,
@@ -114,7 +128,8 @@ def start(home: Path, run: Path, log: Path, port: int) -> Process:
     # Mosquitto started by root would become `mosquitto`, who can not read a folder that is root's own.
     user = "user root" if os.geteuid() == 0 else ""
     config = home / "mosquitto.conf"
-    process.write_atomically(config, settings(home, f"{port} 127.0.0.1", user=user, debug="log_type debug"))
+    text = settings(home, f"{port} 127.0.0.1", user=user, debug="log_type debug", plugin=log_in_names())
+    process.write_atomically(config, text)
     pipe = _open_pipe(home, run, log)
     try:
         return process.spawn(NAME, [program(), "-c", config], run=run, log=log, stderr=pipe)

@@ -2,8 +2,8 @@
 
 Such input never reaches ingest, but it must be counted and shown. Follows Mosquitto's log through rotation
 and truncation, keeps its place in a file, and sums up what repeats. The log names the user of a denied
-publish; of a refused log-in Mosquitto tells the address only, no name. It also says which gateways are
-connected, as far as the log has told since this process began.
+publish and, where the broker runs our plugin, of a refused log-in; else that has the address only. It also
+says which gateways are connected, as far as the log has told since this process began.
 """
 
 from __future__ import annotations
@@ -78,8 +78,12 @@ class Lines:
             self._refused_address = found[1]
         elif found := _UNAUTHORISED.search(line):
             address, self._refused_address = self._refused_address, b""
-            sender = address if found[1] == b"<unknown>" else found[1]
-            return Refusal(_text(sender or b"unknown"), Reason.credentials, "wrong password or unknown name")
+            by = _BY.search(line)
+            sender = by[1] if by else address if found[1] == b"<unknown>" else found[1]
+            detail = (
+                f"wrong password or unknown name, from {_text(address) or 'an address that was not logged'}"
+            )
+            return Refusal(_text(sender or b"unknown"), Reason.credentials, detail)
         elif found := _ENDED.search(line):
             self._ended(found[1])
         elif _STARTED.search(line):

@@ -38,6 +38,15 @@ def test_a_refused_login_has_an_address_and_counts_once() -> None:
     assert (found.source, found.reason) == ("10.0.0.7", Reason.credentials)
 
 
+def test_a_refused_login_is_the_gateways_whose_name_was_tried() -> None:
+    (found,) = of(
+        T + b"Sending CONNACK to 10.0.0.7 (0, 135)",
+        T + b"Client <unknown> disconnected, not authorised. by u'gw-1'",
+    )
+    assert (found.source, found.reason) == ("gw-1", Reason.credentials)
+    assert "10.0.0.7" in found.detail
+
+
 def test_who_is_connected_is_known_as_far_as_the_log_told() -> None:
     reader = Lines()
     assert reader.is_connected("gw-1") is None
