@@ -42,7 +42,7 @@ class GatewayRow(Protocol):
 
 
 class SensorRow(Protocol):
-    """A row may also have `sensor` (its number; 0 = give it one) and `state`."""
+    """A row may also have `sensor` (its number; 0 = give it one), `state` and a maintenance window."""
 
     @property
     def gateway(self) -> str: ...
@@ -195,6 +195,8 @@ def _numbered(registry: Registry, rows: Sequence[SensorRow], homes: Mapping[str,
                 lat=row.lat,
                 state=_state(row),
                 params=dict(row.params),
+                maintenance_from=getattr(row, "maintenance_from", None),
+                maintenance_to=getattr(row, "maintenance_to", None),
             )
         )
     return sensors

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 WAITING_BASE = 1 << 30
+GUARDED = frozenset({"in-service", "commissioning", "maintenance"})
+"""States whose sensors are evaluated; alerts of those not in service are recorded and told to nobody."""
 
 
 class Zone(msgspec.Struct, frozen=True, tag="zone", tag_field="type"):
@@ -54,7 +56,8 @@ class Gateway(msgspec.Struct, frozen=True, tag="gateway", tag_field="type"):
 
 class Sensor(msgspec.Struct, frozen=True, tag="sensor", tag_field="type"):
     """A registered point of a gateway. `category` is a catalogue key or None while it waits.
-    `params` are the site parameters (`param.NAME` of the CSV) that threshold cells name."""
+    `params` are the site parameters (`param.NAME` of the CSV) that threshold cells name. With a maintenance
+    window (city time, microseconds) it is in maintenance from its begin up to its end, and not otherwise."""
 
     sensor: int
     gateway: str
@@ -67,10 +70,25 @@ class Sensor(msgspec.Struct, frozen=True, tag="sensor", tag_field="type"):
     lat: float | None = None
     state: str = "in-service"  # in-service | waiting | commissioning | maintenance | retired
     params: dict[str, float] = {}
+    maintenance_from: int | None = None
+    maintenance_to: int | None = None
 
     @property
     def key(self) -> str:
         return f"sensor/{self.gateway}/{self.point}"
+
+    def state_at(self, city_us: int) -> str:
+        """The state that a maintenance window leaves.
+
+        >>> windowed = Sensor(1, "g", "p", None, None, None, maintenance_from=10, maintenance_to=20)
+        >>> [windowed.state_at(at) for at in (9, 10, 20)]
+        ['in-service', 'maintenance', 'in-service']
+        """
+        if self.maintenance_from is None or self.maintenance_to is None:
+            return self.state
+        if self.maintenance_from <= city_us < self.maintenance_to and self.state in GUARDED:
+            return "maintenance"
+        return "in-service" if self.state == "maintenance" else self.state
 
 
 class Version(msgspec.Struct, frozen=True, tag="version", tag_field="type"):

@@ -38,17 +38,21 @@ on conflict (gateway) do update set (zone, interval_s, silent_after_s)
 
 _SENSORS = """
 insert into sensors
-    (sensor, gateway, point, category, unit, zone, asset, lon, lat, state, params, district)
+    (sensor, gateway, point, category, unit, zone, asset, lon, lat, state, params, district,
+     maintenance_from, maintenance_to)
 select t.sensor, t.gateway, t.point, t.category, t.unit, t.zone, t.asset, t.lon, t.lat, t.state, t.params,
-    z.district
+    z.district, 'epoch'::timestamptz + t.maintenance_from * interval '1 microsecond',
+    'epoch'::timestamptz + t.maintenance_to * interval '1 microsecond'
 from json_to_recordset(%s::json) as t
     (sensor int, gateway text, point text, category text, unit text, zone text, asset text,
-     lon float8, lat float8, state text, params jsonb)
+     lon float8, lat float8, state text, params jsonb, maintenance_from bigint, maintenance_to bigint)
 left join zones z on z.zone = t.zone
 on conflict (sensor) do update set
-    (gateway, point, category, unit, zone, asset, lon, lat, state, params, district)
+    (gateway, point, category, unit, zone, asset, lon, lat, state, params, district,
+     maintenance_from, maintenance_to)
     = (excluded.gateway, excluded.point, excluded.category, excluded.unit, excluded.zone, excluded.asset,
-       excluded.lon, excluded.lat, excluded.state, excluded.params, excluded.district)
+       excluded.lon, excluded.lat, excluded.state, excluded.params, excluded.district,
+       excluded.maintenance_from, excluded.maintenance_to)
 """
 
 _VERSION = """

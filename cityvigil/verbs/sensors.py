@@ -1,4 +1,4 @@
-"""`cityvigil sensors import|export|list`: the registry as CSV files, against the stack that runs.
+"""`cityvigil sensors import|export|list|template`: the registry as files, against the stack that runs.
 
 An import is all or nothing: with anything wrong every problem is printed, nothing is entered, and it exits
 with 1. `-` is standard input or output.
@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import compacted, sensor_files, where
+from cityvigil import compacted, coordinates, sensor_files, template, where
+from cityvigil.cells import Problem
 from cityvigil.errors import CannotRun
 from cityvigil.registry_merge import Refusal
 from cityvigil.registry_topic import Refused, import_registry, read_registry
-from cityvigil.sensor_files import Problem, SensorRow
+from cityvigil.sensor_files import SensorRow
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from schemas.registry import Registry, Sensor
 from schemas.topics import READINGS
@@ -32,18 +33,22 @@ _T = TypeVar("_T")
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("sensors", help="the registry: import, export, list")
+    parser = subparsers.add_parser("sensors", help="the registry: import, export, list, template")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    take = actions.add_parser("import", help="add and change sensors as a CSV file says")
-    take.add_argument("file", metavar="FILE", help=f"columns {','.join(sensor_files.COLUMNS)},param.NAME")
+    take = actions.add_parser("import", help="add and change sensors as a CSV or .xlsx file says")
+    columns = ",".join([*sensor_files.COLUMNS, *sensor_files.WINDOW_COLUMNS])
+    take.add_argument("file", metavar="FILE", help=f"columns {columns},param.NAME, or their Chinese heads")
     zones = f"columns {','.join(sensor_files.ZONE_COLUMNS)}; default: zones.csv beside FILE"
     take.add_argument("--zones", metavar="FILE", help=zones)
     take.add_argument("--gateways", metavar="FILE", help=f"columns {','.join(sensor_files.GATEWAY_COLUMNS)}")
+    datum = "of the places in FILE: %(choices)s; default %(default)s (WGS-84)"
+    take.add_argument("--datum", choices=coordinates.DATUMS, default="EPSG:4326", help=datum)
+    take.add_argument("--zones-datum", choices=coordinates.DATUMS, default="EPSG:4326", help="of the zones")
     take.add_argument("--dry-run", action="store_true", help="check everything, enter nothing")
     take.set_defaults(run=_import)
 
-    give = actions.add_parser("export", help="write the registry as CSV")
+    give = actions.add_parser("export", help="write the registry as CSV, or as .xlsx by the name")
     give.add_argument("file", metavar="FILE", nargs="?", default="-", help="default: standard output")
     give.add_argument("--zones", metavar="FILE", help="write the zones there")
     give.add_argument("--gateways", metavar="FILE", help="write the gateways there")
@@ -56,6 +61,11 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_json_option(show)
     show.set_defaults(run=_list)
 
+    empty = actions.add_parser("template", help="an empty file with Chinese heads, to fill in and import")
+    empty.add_argument("file", metavar="FILE", help="NAME.xlsx (with explanations) or NAME.csv")
+    empty.add_argument("--table", choices=tuple(template.TABLES), default="sensors", help="of what")
+    empty.set_defaults(run=_template)
+
     for action in (take, give, show):
         add_data_option(action)
 
@@ -65,11 +75,17 @@ def _import(args: argparse.Namespace) -> int:
     sensors: list[SensorRow] = []
     problems: list[Problem] = []
     if sensor_files.holds_zones(content):
-        args.zones = args.file
+        args.zones, args.zones_datum = args.file, args.datum
     else:
-        sensors, problems = sensor_files.read_sensors(content, args.file)
+        sensors, problems = sensor_files.read_sensors(content, args.file, args.datum)
         args.zones = args.zones or _zones_beside(args.file)
-    zones, wrong_zones = sensor_files.read_zones(_bytes(args.zones), args.zones) if args.zones else ([], [])
+    zones, wrong_zones = (
+        sensor_files.read_zones(
+            content if args.zones == args.file else _bytes(args.zones), args.zones, args.zones_datum
+        )
+        if args.zones
+        else ([], [])
+    )
     given, wrong_gateways = (
         sensor_files.read_gateways(_bytes(args.gateways), args.gateways) if args.gateways else ([], [])
     )
@@ -112,15 +128,20 @@ def _zones_beside(file: str) -> str | None:
 
 def _export(args: argparse.Namespace) -> int:
     registry = _load(args.data)
-    for target, text in (
-        (args.file, sensor_files.write_sensors(registry)),
-        (args.zones, sensor_files.write_zones(registry)),
-        (args.gateways, sensor_files.write_gateways(registry)),
+    for target, rows in (
+        (args.file, sensor_files.sensor_rows(registry)),
+        (args.zones, sensor_files.zone_rows(registry)),
+        (args.gateways, sensor_files.gateway_rows(registry)),
     ):
         if target == "-":
-            sys.stdout.write(text)
+            sys.stdout.write(sensor_files.file_of(rows, target).decode())
         elif target:
-            _write(Path(target), text)
+            _write(Path(target), sensor_files.file_of(rows, target))
+    return 0
+
+
+def _template(args: argparse.Namespace) -> int:
+    _write(Path(args.file), template.empty_file(args.table, args.file))
     return 0
 
 
@@ -176,9 +197,9 @@ def _bytes(file: str) -> bytes:
         raise CannotRun(f"{file}: {error.strerror}") from error
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
     except OSError as error:
         raise CannotRun(f"{path}: {error.strerror}") from error
 
