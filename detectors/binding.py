@@ -145,6 +145,8 @@ class _Binding:
                     return None
                 raise _Inhibited
             raise _Unjudged(f"nothing tells {term.name}")
+        if term.name in ("hour", "use") or term.per or (term.absolute and term.span_us):
+            raise _Unjudged(f"{term.name} is not evaluated here")
         if op is None or value is None:
             raise _Unjudged("nothing to compare with")
         limit = self.limit(value)
@@ -169,6 +171,8 @@ class _Binding:
         else:
             raise _Unjudged(f"{term.name} needs a baseline that is not learned yet")
         hold = self.hold_of(level, condition)
+        if hold.within_us or hold.name:
+            raise _Unjudged("such a hold is not evaluated")
         return Slot(
             text=condition.text,
             group=group,
@@ -187,6 +191,8 @@ class _Binding:
         )
 
     def limit(self, value: Value) -> float:
+        if value.unit:
+            raise _Unjudged(f"the limit in {value.unit} is not converted to {self.category.unit}")
         if value.suffix:
             raise _Unjudged(f"{value.suffix} of what is not evaluated")
         if value.name is None:

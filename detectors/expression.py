@@ -1,9 +1,12 @@
-"""The threshold language of the catalogue: text of a cell to a tree, with the place of whatever is wrong.
+"""The threshold language: text of a cell to a tree, with the place of whatever is wrong.
 
     cell := group (`|` group)*        group := condition (`&` condition)*
-    condition := term op value [for T | for N reports]  |  input [op value] [for ...]
-    term := v | abs(v) | abs(v-NAME) | state | freeboard | dev | ... | sum(T) | roc(T) | ...
-    value := number[%|sigma|/d] | number*NAME | number%NAME | NAME | NAME+number | NAME-number
+    condition := term op value [for HOLD]  |  input [op value] [for HOLD]
+    HOLD := T | N reports [in T] | NUMBER*NAME
+    term := v | abs(v) | abs(v-NAME) | state | freeboard | hour | use | dev | ... | sum(T) | roc(T) | ...
+            | abs(roc(T)) | ratio(NAME) | window(T)/window(T)
+    input := NAME | NAME(T) | FUNCTION_NAME(T)
+    value := number[%|sigma|/d] | number unit | number*NAME | number%NAME | NAME | NAME+number | NAME-number
 
 `&` binds tighter than `|`, there are no parentheses around conditions. This only reads; what a
 detector can judge of it is decided in detectors/binding.py.
@@ -12,7 +15,7 @@ detector can judge of it is decided in detectors/binding.py.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 SECOND_US = 1_000_000
@@ -26,7 +29,9 @@ SPANS_US = {
     "nights": 86_400 * SECOND_US,
 }
 WINDOWED = frozenset({"sum", "mean", "max", "min", "roc", "drop", "swe", "growth"})
-PLAIN = frozenset({"v", "state", "freeboard", "dev", "dev_curve", "drop", "resid", "growth"})
+PLAIN = frozenset({"v", "state", "freeboard", "hour", "use", "dev", "dev_curve", "drop", "resid", "growth"})
+COMPARISONS = (">=", "<=", "==", "<", ">")
+_UNIT = re.compile(r"\s+(?!for\b)(?P<unit>[A-Za-z%\[/][^\s&|]*)")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<sign>>=|<=|==|[<>()&*%+/-]))"
 )
@@ -36,20 +41,23 @@ class ExpressionError(ValueError):
     """Text that is no condition: what was expected, what stands there, and where (1-based)."""
 
     def __init__(self, text: str, at: int, expected: str) -> None:
-        found = repr(text[at : at + 20]) if at < len(text) else "the end"
-        super().__init__(f"column {at + 1}: expected {expected}, found {found} in {text!r}")
+        self.found = repr(text[at : at + 20]) if at < len(text) else "the end"
+        super().__init__(f"column {at + 1}: expected {expected}, found {self.found} in {text!r}")
         self.at = at
         self.expected = expected
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What is compared: `name` over `span_us` (0: now); `about` is the NAME in abs(v-NAME), ratio(NAME)."""
+    """What is compared: `name` over `span_us` (0: now); `about` is the NAME in abs(v-NAME), ratio(NAME),
+    `per` what it is divided by, `of` the input whose window it is (roc_pressure(5min))."""
 
     name: str
     span_us: int = 0
     absolute: bool = False
     about: str | None = None
+    per: Term | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +68,21 @@ class Value:
     name: str | None = None
     offset: float = 0.0
     suffix: str = ""  # "%", "sigma", "/d"
+    unit: str = ""  # as written after a number; "": the category's
+    at: int = field(default=0, compare=False)  # where the number stands in the cell
+    to: int = field(default=0, compare=False)  # and where it ends, unit included
 
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """How long a condition must hold: a time or a number of reports, whichever is not 0."""
+    """How long a condition must hold: a time or a number of reports, whichever is not 0. `within_us`: so
+    many reports in that time, in a row or not; `name`: `number` times that site parameter, in hours."""
 
     us: int = 0
     reports: int = 0
+    within_us: int = 0
+    name: str | None = None
+    number: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ class _Reader:
         self.tokens: list[_Token] = []
         at = start
         while text[at:end].strip():
-            found = _TOKEN.match(text, at, end)
+            found = (self.after_limit() and _UNIT.match(text, at, end)) or _TOKEN.match(text, at, end)
             if found is None:
                 raise ExpressionError(
                     text, at + len(text[at:end]) - len(text[at:end].lstrip()), "a condition"
@@ -138,6 +153,11 @@ class _Reader:
             self.tokens.append(_Token(kind, found[kind], found.start(kind)))
             at = found.end()
         self.next = 0
+
+    def after_limit(self) -> bool:
+        """Whether the token just read is the number of a limit, behind which a unit may stand."""
+        before = [token.text for token in self.tokens[-3:-1] if token.text != "-"]
+        return bool(before) and self.tokens[-1].kind == "number" and before[-1] in COMPARISONS
 
     def fail(self, expected: str) -> ExpressionError:
         at = self.tokens[self.next].at if self.next < len(self.tokens) else self.end
@@ -169,7 +189,7 @@ class _Reader:
         first = self.next
         name = self.need("name", "a term or an input")
         term, is_input = self.term(name)
-        op = self.take("sign", ">=", "<=", "==", "<", ">")
+        op = self.take("sign", *COMPARISONS)
         if op is None and not is_input:
             raise self.fail("a comparison")
         value = self.value() if op else None
@@ -181,15 +201,30 @@ class _Reader:
     def term(self, name: str) -> tuple[Term, bool]:
         if not self.take("sign", "("):
             return Term(name), name not in PLAIN
+        is_input = False
         if name == "abs":
-            inner = self.need("name", "v or resid", "v", "resid")
-            about = self.need("name", "a parameter") if inner == "v" and self.take("sign", "-") else None
-            term, is_input = Term(inner, absolute=True, about=about), False
+            inner = self.need("name", "v, resid or roc", "v", "resid", "roc")
+            if inner == "roc":
+                self.need("sign", "`(`", "(")
+                term = Term(inner, span_us=self.span(), absolute=True)
+                self.need("sign", "`)`", ")")
+            else:
+                minus = inner == "v" and self.take("sign", "-")
+                term = Term(inner, absolute=True, about=self.need("name", "a parameter") if minus else None)
         elif name == "ratio":
-            term, is_input = Term("ratio", about=self.need("name", "a parameter")), False
+            term = Term("ratio", about=self.need("name", "a parameter"))
+        elif "_" in name and name.partition("_")[0] in WINDOWED:
+            function, _, of = name.partition("_")
+            term, is_input = Term(function, span_us=self.span(), of=of), True
         else:
             term, is_input = Term(name, span_us=self.span()), name not in WINDOWED
         self.need("sign", "`)`", ")")
+        if self.next < len(self.tokens) and self.tokens[self.next].text == "/":
+            self.next += 1
+            per, other = self.term(self.need("name", "a window"))
+            if other or is_input or not per.span_us:
+                raise self.fail("a window")
+            return replace(term, per=per), False
         return term, is_input
 
     def span(self) -> int:
@@ -197,10 +232,13 @@ class _Reader:
         return round(number * SPANS_US[self.need("name", "a unit of time", *SPANS_US)])
 
     def hold(self) -> For:
-        number = self.need("number", "a time span or a number of reports")
+        number = float(self.need("number", "a time span or a number of reports"))
         if self.take("name", "reports", "nights"):  # a nightly quantity reports once a night
-            return For(reports=int(float(number)))
-        return For(us=round(float(number) * SPANS_US[self.need("name", "a unit of time", *SPANS_US)]))
+            within = self.span() if self.take("name", "in") else 0
+            return For(reports=int(number), within_us=within)
+        if self.take("sign", "*"):
+            return For(name=self.need("name", "a parameter"), number=number)
+        return For(us=round(number * SPANS_US[self.need("name", "a unit of time", *SPANS_US)]))
 
     def value(self) -> Value:
         if name := self.take("name"):
@@ -208,10 +246,16 @@ class _Reader:
                 offset = float(self.need("number", "a number"))
                 return Value(name=name, offset=-offset if sign == "-" else offset)
             return Value(name=name)
+        at = self.tokens[self.next].at if self.next < len(self.tokens) else self.end
         minus = self.take("sign", "-")
         number = float(self.need("number", "a number or a parameter")) * (-1 if minus else 1)
+        last = self.tokens[self.next - 1]
+        to = last.at + len(last.text)
         if self.take("sign", "*"):
             return Value(number, self.need("name", "a parameter"))
+        if unit := self.take("unit"):
+            last = self.tokens[self.next - 1]
+            return Value(number, unit=unit, at=at, to=last.at + len(unit))
         if self.take("sign", "%"):
             if self.next < len(self.tokens) and self.tokens[self.next].text != "for":
                 name = self.take("name")
@@ -221,4 +265,4 @@ class _Reader:
         if self.take("sign", "/"):
             self.need("name", "d", "d")
             return Value(number, suffix="/d")
-        return Value(number, suffix=self.take("name", "sigma") or "")
+        return Value(number, suffix=self.take("name", "sigma") or "", at=at, to=to)

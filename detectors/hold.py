@@ -19,6 +19,9 @@ _MAIN = re.compile(
     r"(?:(?P<unit>ms|s|min|h|d)|(?P<reports>reports?|samples?|windows|frames|events?|vehicles?))"
     r"(?: \((?P<who>L[1-4]|roc): (?P<other>[^)]+)\))?"
 )
+_OFTEN = re.compile(
+    r"(?P<number>\d+) (?:bursts|reports|samples|times) in (?P<time>[\d.]+) ?(?P<unit>s|min|h|d)"
+)
 AT_ONCE = For()
 _OTHER = re.compile(r"(?P<number>[\d.]+)(?: (?:(?P<unit>ms|s|min|h|d)|reports?|samples?))?")
 
@@ -42,13 +45,18 @@ def parse_hold(text: str) -> Hold | str:
     """The hold, or the reason why there is none.
 
     >>> parse_hold("3 samples (roc: 1)").of(2, "roc")
-    For(us=0, reports=1)
-    >>> parse_hold("3 bursts in 60 s")
-    "hold '3 bursts in 60 s' is not evaluated"
+    For(us=0, reports=1, within_us=0, name=None, number=0.0)
+    >>> parse_hold("3 bursts in 60 s").usual
+    For(us=0, reports=3, within_us=60000000, name=None, number=0.0)
+    >>> parse_hold("a good while")
+    "hold 'a good while' is not evaluated"
     """
     text = text.strip()
     if text in NOTHING or _IS_A_WINDOW.fullmatch(text):
         return Hold()
+    if often := _OFTEN.fullmatch(text):
+        within = round(float(often["time"]) * SPANS_US[often["unit"]])
+        return Hold(For(reports=int(often["number"]), within_us=within))
     main = _MAIN.fullmatch(text)
     if main is None:
         return f"hold {text!r} is not evaluated"

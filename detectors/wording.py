@@ -15,6 +15,10 @@ from schemas.clock import to_datetime
 ZONE = dt.timezone(dt.timedelta(hours=8))
 LEVELS_ZH = {1: "一级（红）", 2: "二级（橙）", 3: "三级（黄）", 4: "四级（蓝）"}
 LEVELS_EN = {1: "level 1 (red)", 2: "level 2 (orange)", 3: "level 3 (yellow)", 4: "level 4 (blue)"}
+PLACES = frozenset(
+    {"title", "value", "unit", "limit", "point", "gateway", "zone", "asset", "level", "since", "what"}
+)
+"""What a rule's own message may name in braces; `what` is what the detector would have said."""
 UNITS = {
     "1": "",
     "Cel": "°C",

@@ -1,30 +1,96 @@
 """A rule 预警规则: which sensors it looks at, with which detector, and when it raises which level.
 
 Rules are data: YAML files that people review, JSON on the compacted `rules` topic, both of the shape
-below. A rule's version is the hash of its content, so equal content is one version wherever it came from.
-Cells of `levels` are written in the catalogue's threshold language (detectors/expression.py).
+below (`rule.schema.json`). A rule's version is the hash of its content, so equal content is one version
+wherever it came from. Cells of `levels` are written in the threshold language (detectors/expression.py).
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any, Literal
 
 import msgspec
 import yaml
 
+from schemas.card import Card
+
 Detector = Literal["threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal"]
 Mode = Literal["live", "canary", "shadow", "draft"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
-class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which sensors: empty means all. Categories are catalogue keys."""
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Selector(_Part, frozen=True):
+    """Which sensors: all that fit every list; an empty list fits all. Categories are catalogue keys."""
 
     categories: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()  # a sensor needs all of these
+
+    def fits(self, zone: str | None, asset: str | None, tags: tuple[str, ...]) -> bool:
+        """Whether a sensor of one of the categories is meant."""
+        return (
+            (not self.zones or zone in self.zones)
+            and (not self.assets or asset in self.assets)
+            and set(self.tags) <= set(tags)
+        )
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Schedule(_Part, frozen=True):
+    """When the rule looks, in the city's time; outside nothing is raised and what is open falls."""
+
+    hours: tuple[str, ...] = ()  # "06:00-22:00"; "22:00-06:00" passes midnight
+    days: tuple[Day, ...] = ()
+    months: tuple[int, ...] = ()
+
+
+class Group(_Part, frozen=True):
+    """A level counts only while so many sensors of the same category in the zone (or at the asset), this
+    one included, have a newest value beyond the same limits, none of them older than `within_s`."""
+
+    at_least: int
+    by: Literal["zone", "asset"] = "zone"
+    within_s: float = 600.0
+
+
+class Messages(_Part, frozen=True):
+    """What an alert says in place of the detector's own words. Places: see detectors/wording.py."""
+
+    zh: str = ""
+    en: str = ""
+
+
+class Other(_Part, frozen=True, kw_only=True):
+    """Another sensor of a test's city, which reports whenever the tested one does."""
+
+    category: str
+    values: tuple[float | str, ...]
+    same_asset: bool = True
+
+
+class Trial(_Part, frozen=True, kw_only=True):
+    """Readings in, messages out: "raise 2", "upgrade 1 at 35 min", "clear". Values: a number, or "0.02 x 30"
+    for a run of them; the sensor reports every `every_s` from `start` (city time) on."""
+
+    name: str
+    values: tuple[float | str, ...]
+    expect: tuple[str, ...] = ()
+    every_s: float = 60.0
+    start: str = "2026-03-02T08:00:00+08:00"
+    category: str = ""  # where the rule has several
+    params: dict[str, float] = {}
+    others: tuple[Other, ...] = ()
+
+
+class Rule(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, dict=True
+):
     name: str
     title_zh: str
     title_en: str
@@ -33,16 +99,38 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     mode: Mode = "shadow"
     selector: Selector = Selector()
     levels: dict[int, str] = {}  # level 1-4 -> threshold cell
-    hold: str = "-"  # the catalogue's hold_or_window, for conditions without their own `for`
+    unit: str = ""  # of the limits; "": the category's own
+    hold: str = "-"  # how long a condition must last that has no `for` of its own
+    hysteresis: float | None = None  # how far back behind a limit a level is kept; None: from the noise
+    clear: str = ""  # how long a level must not be kept before it is left; "": as long as raising took
+    schedule: Schedule | None = None
+    group: Group | None = None
     params: dict[str, float] = {}
+    messages: Messages = Messages()
+    response: Card | None = None
+    asks: Literal["action", "nothing"] = "action"  # "nothing": a list to read, never an alert
+    tests: tuple[Trial, ...] = ()
     source: str = ""
     confidence: Literal["sourced", "well-known", "judgement"] = "judgement"
 
-    @property
+    @functools.cached_property
     def version(self) -> str:
-        """First 8 bytes, hex, of SHA-256 over the content without `mode`: promoting keeps the version."""
-        content = msgspec.to_builtins(msgspec.structs.replace(self, mode="draft"), str_keys=True)
-        return hashlib.sha256(msgspec.json.encode(content, order="sorted")).digest()[:8].hex()
+        """First 8 bytes, hex, of SHA-256 over the content without `mode` and `tests`: promoting a rule or
+        testing it better keeps the version."""
+        return _hash(msgspec.structs.replace(self, mode="draft", tests=()))
+
+    @functools.cached_property
+    def logic(self) -> str:
+        """The same without words and cards: what a detector learned stays good while this is equal."""
+        plain = {"title_zh": "", "title_en": "", "source": "", "confidence": "judgement"}
+        return _hash(
+            msgspec.structs.replace(self, mode="draft", tests=(), response=None, messages=Messages(), **plain)
+        )
+
+
+def _hash(rule: Rule) -> str:
+    content = msgspec.to_builtins(rule, str_keys=True)
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).digest()[:8].hex()
 
 
 class RulesMarker(msgspec.Struct, frozen=True, tag="version", tag_field="type"):
@@ -77,6 +165,12 @@ def decode(data: bytes) -> Entry:
     return _decoder.decode(data)
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a rule document; `rule.schema.json` is this."""
+    schema = msgspec.json.schema(Rule)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cityvigil rule", **schema}
+
+
 def from_yaml(text: str, where: str = "rule") -> Rule:
     """One rule from a YAML document. Raises RuleError with the place."""
     try:
@@ -89,3 +183,9 @@ def from_yaml(text: str, where: str = "rule") -> Rule:
         return msgspec.convert(content, Rule, strict=False)
     except msgspec.ValidationError as error:
         raise RuleError(f"{where}: {error}") from None
+
+
+def to_yaml(rule: Rule) -> str:
+    """The document that `from_yaml` reads back to the same rule."""
+    content = msgspec.to_builtins(rule)
+    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=100)

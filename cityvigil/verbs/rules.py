@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import fcntl
 import getpass
+import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from cityvigil import rule_files, rule_set, where
 from cityvigil.errors import CannotRun
 from cityvigil.rule_set import RuleSet
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
-from schemas.rule import Rule
+from schemas.rule import Rule, json_schema
 
 T = TypeVar("T")
 
@@ -41,6 +42,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     publish.set_defaults(run=_publish)
     for action in (check, publish):
         action.add_argument("path", nargs="+", metavar="PATH", help="a YAML file, or a folder of them")
+
+    schema = actions.add_parser("schema", help="the JSON Schema of a rule file")
+    schema.set_defaults(run=_schema)
 
     show = actions.add_parser("list", help="the live set")
     show.set_defaults(run=_list)
@@ -79,6 +83,11 @@ def _check(args: argparse.Namespace) -> int:
         for path, rule in rules:
             print(f"{path}: {rule.name} {rule.version}")
     return _say(problems)
+
+
+def _schema(args: argparse.Namespace) -> int:
+    print(json.dumps(json_schema(), indent=1, ensure_ascii=False))
+    return 0
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -72,14 +72,15 @@ def test_an_error_says_where(text: str, column: int) -> None:
 
 
 def test_a_group_that_cannot_be_read_leaves_the_others() -> None:
-    first, second = parse_groups("v>=0.95 | sum(24h)>=1.0 m3")
+    first, second = parse_groups("v>=0.95 | v 24 h")
     assert not isinstance(first, ExpressionError)
     assert isinstance(second, ExpressionError)
-    assert "column 25" in str(second)
+    assert "column 13" in str(second)
 
 
 def test_the_catalogues_cells_are_read_as_its_notes_count_them() -> None:
-    """Of 570 cells 79 name an input (40 names); fewer than 40 are prose, and every other one is grammar."""
+    """Of 570 cells 79 name an input (40 names); 33 are prose that no grammar reads, others end in a word
+    that is taken for a unit; schemas/cells.csv writes all of these anew."""
     kinds: Counter[str] = Counter()
     names: set[str] = set()
     for row in catalogue().values():
@@ -91,7 +92,7 @@ def test_the_catalogues_cells_are_read_as_its_notes_count_them() -> None:
             else:
                 kinds["input" if inputs else "grammar"] += 1
                 names |= inputs
-    assert kinds == {"grammar": 454, "input": 79, "prose": 37}
+    assert kinds == {"grammar": 458, "input": 79, "prose": 33}
     assert len(names) == 40
 
 
@@ -114,7 +115,6 @@ def test_holds_are_times_reports_or_nothing() -> None:
 def test_every_hold_of_the_catalogue_is_understood_or_gives_a_reason() -> None:
     refused = {row.hold for row in catalogue().values() if isinstance(parse_hold(row.hold), str)}
     assert refused == {
-        "3 bursts in 60 s",
         "12 months of data",
         "3 stations agree",
         "evaluate on event time, hold until upload lag passed",

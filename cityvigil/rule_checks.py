@@ -1,0 +1,133 @@
+"""What a rule of the right shape can still have wrong: each with its place in the document.
+
+Places are paths ("levels.2", "tests[0].values[3]") and a character in the text there. Where it stands in a
+file is cityvigil/rule_files.py's.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from detectors.expression import ExpressionError, parse_groups
+from detectors.hold import parse_hold
+from detectors.schedule import ScheduleError, parse_hours
+from detectors.trial import TrialError, parse_expected, parse_values
+from detectors.wording import PLACES
+from schemas.catalogue import catalogue
+from schemas.rule import Rule
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Wrong(NamedTuple):
+    place: str
+    at: int  # 0-based, in the text that stands there
+    what: str
+
+
+def wrong_with(rule: Rule) -> list[Wrong]:
+    """Everything at once, in the order of the document."""
+    return [
+        *_names(rule),
+        *_levels(rule),
+        *_times(rule),
+        *_messages(rule),
+        *_response(rule),
+        *_trials(rule),
+    ]
+
+
+def _names(rule: Rule) -> Iterator[Wrong]:
+    if not _NAME.fullmatch(rule.name):
+        yield Wrong("name", 0, f"expected lower-case letters, digits and -, got {rule.name!r}")
+    if rule.name == "version":
+        yield Wrong("name", 0, "version is the key of version markers, no name for a rule")
+    for i, category in enumerate(rule.selector.categories):
+        if category not in catalogue():
+            yield Wrong(f"selector.categories[{i}]", 0, f"{category!r} is no category of the catalogue")
+
+
+def _levels(rule: Rule) -> Iterator[Wrong]:
+    if not rule.levels:
+        yield Wrong("levels", 0, "expected at least one level")
+    for level, cell in rule.levels.items():
+        place = f"levels.{level}"
+        if level not in (1, 2, 3, 4):
+            yield Wrong(place, 0, f"expected a level from 1 to 4, got {level}")
+        elif rule.detector == "threshold":
+            for group in parse_groups(cell):
+                if isinstance(group, ExpressionError):
+                    yield Wrong(place, group.at, f"expected {group.expected}, found {group.found}")
+
+
+def _times(rule: Rule) -> Iterator[Wrong]:
+    for place, text in (("hold", rule.hold), ("clear", rule.clear)):
+        if isinstance(hold := parse_hold(text), str):
+            yield Wrong(place, 0, f"{hold}: expected a time, a number of reports, or -")
+    if rule.hysteresis is not None and not rule.hysteresis >= 0:
+        yield Wrong("hysteresis", 0, f"expected a number from 0 up, got {rule.hysteresis:g}")
+    if rule.schedule is not None:
+        for i, hours in enumerate(rule.schedule.hours):
+            try:
+                parse_hours(hours)
+            except ScheduleError as error:
+                yield Wrong(f"schedule.hours[{i}]", 0, str(error))
+        for i, month in enumerate(rule.schedule.months):
+            if not 1 <= month <= 12:
+                yield Wrong(f"schedule.months[{i}]", 0, f"expected a month from 1 to 12, got {month}")
+    if rule.group is not None:
+        if rule.group.at_least < 2:
+            yield Wrong("group.at_least", 0, f"expected at least 2, got {rule.group.at_least}")
+        if rule.detector != "threshold":
+            yield Wrong("group", 0, f"expected detector threshold with a group, got {rule.detector}")
+
+
+def _messages(rule: Rule) -> Iterator[Wrong]:
+    for language in ("zh", "en"):
+        text = getattr(rule.messages, language)
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+        except ValueError as error:
+            yield Wrong(f"messages.{language}", 0, f"expected text with {{places}}: {error}")
+            continue
+        for name in names:
+            if name not in PLACES:
+                at = text.find(f"{{{name}")
+                known = ", ".join(sorted(PLACES))
+                yield Wrong(f"messages.{language}", at, f"expected one of {known}, found {name!r}")
+
+
+def _response(rule: Rule) -> Iterator[Wrong]:
+    levels = frozenset(rule.levels)
+    if rule.response is not None:
+        for what in rule.response.missing(levels):
+            place, _, told = what.partition(": ")
+            yield Wrong(f"response.{place}", 0, told)
+    elif grave := sorted(levels & {1, 2, 3}):
+        told = f"expected a response card: the rule has level {grave[0]}, and people must know what to do"
+        yield Wrong("response", 0, told)
+    if rule.asks == "nothing" and rule.mode not in ("shadow", "draft"):
+        yield Wrong("mode", 0, f"expected shadow, got {rule.mode}: the rule asks nothing of anybody")
+
+
+def _trials(rule: Rule) -> Iterator[Wrong]:
+    for i, trial in enumerate(rule.tests):
+        place = f"tests[{i}]"
+        category = trial.category or next(iter(rule.selector.categories), "")
+        if category not in catalogue():
+            yield Wrong(f"{place}.category", 0, f"{category!r} is no category of the catalogue")
+        for name, values in (("values", trial.values), *((f"others[{j}].values", o.values)
+                             for j, o in enumerate(trial.others))):  # fmt: skip
+            for j, value in enumerate(values):
+                try:
+                    parse_values((value,))
+                except TrialError as error:
+                    yield Wrong(f"{place}.{name}[{j}]", 0, str(error))
+        for j, expected in enumerate(trial.expect):
+            try:
+                parse_expected(expected)
+            except TrialError as error:
+                yield Wrong(f"{place}.expect[{j}]", 0, str(error))
