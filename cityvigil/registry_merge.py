@@ -170,7 +170,8 @@ def _gateway(registry: Registry, row: GatewayRow) -> Gateway:
     silent = getattr(row, "silent_after_s", None)
     if silent is None and known:
         silent = known.silent_after_s
-    return Gateway(row.gateway, row.zone, row.interval_s, silent)
+    identity = getattr(row, "identity", None) or (known.identity if known else None)
+    return Gateway(row.gateway, row.zone, row.interval_s, silent, identity)
 
 
 def _numbered(registry: Registry, rows: Sequence[SensorRow], homes: Mapping[str, str]) -> list[Sensor]:

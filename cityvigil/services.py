@@ -17,10 +17,12 @@ from schemas.settings import Settings
 
 
 async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
+    from ingest.field import Ports, PortTaken
     from ingest.mqtt import TakenOver
     from ingest.service import Ingest
     from ingest.tail import ClockDiffers
 
+    tcp = {"hj212": settings.hj212_port, "gb26875": settings.gb26875_port, "sl651": settings.sl651_port}
     service = Ingest(
         mqtt=settings.mqtt,
         mqtt_user=settings.mqtt_user,
@@ -32,8 +34,9 @@ async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
         mqtt_log=settings.mqtt_log,
         now=now_us,
         ingest=f"ingest-{settings.worker}",
+        ports=Ports(settings.field_host, {name: port for name, port in tcp.items() if port}),
     )
-    return Explained(service, (TakenOver, ClockDiffers))
+    return Explained(service, (TakenOver, ClockDiffers, PortTaken))
 
 
 async def _detect(settings: Settings, resources: AsyncExitStack) -> Service:

@@ -18,12 +18,16 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from ingest.admission import Admission
 from ingest.bridge import Lane, Load
 from ingest.broker_log import BrokerLog, Refusal
+from ingest.field import NOWHERE, Field, Ports
 from ingest.intake import Intake, Outlets
 from ingest.message import Message
 from ingest.mqtt import Session
 from ingest.registry import Follower
+from ingest.repeats import Repeats
+from ingest.room import Room
 from ingest.silence import Hearing
 from ingest.tail import Tail, newest_generation, read_tails
 from schemas import control, topics
@@ -56,6 +60,7 @@ class Ingest:
         now: Callable[[], int],
         mqtt_log: Path | None = None,
         ingest: str = "ingest-1",
+        ports: Ports = NOWHERE,
     ) -> None:
         self._mqtt = mqtt
         self._account = mqtt_user, mqtt_password
@@ -69,6 +74,9 @@ class Ingest:
         self._trouble: str | None = "starting"
         self._session: Session | None = None
         self._load = Load()
+        self._room = Room(self._load)
+        self._ports = ports
+        self.field: Field | None = None
 
     def not_ready(self) -> str | None:
         if self._trouble is not None:
@@ -133,6 +141,14 @@ class Ingest:
         self._hearing = Hearing(self._clock.scale, _silent(tails))
         self._generation = 1 + max(tail.generation for tail in tails)
         self._load.changed = self._relieve
+        admission = Admission(
+            clock=self._clock,
+            follower=follower,
+            outlets=outlets,
+            heard=self._hearing.heard,
+            repeats=_repeats(tails, self._now()),
+        )
+        field = Field(self._ports, admission, self._room, self._clock, self._now)
 
         work = [asyncio.ensure_future(one.run()) for one in lanes]
         self._open_log(follower, tails)
@@ -142,8 +158,10 @@ class Ingest:
         try:
             await _first(work, opened, stopping)
             if not stop.is_set():
-                self._trouble = None
+                listening = await field.open()
+                self._trouble, self.field = None, field
                 loops = [follower.run(), session.run(), self._tick(), self._mark(), self._look()]
+                loops += listening
                 loops += [broker.run()] if broker else []
                 work += [asyncio.ensure_future(one) for one in loops]
                 await _first(work, stopping)
@@ -191,6 +209,7 @@ class Ingest:
             return False
 
     def _relieve(self) -> None:
+        self._room.relieved()
         session = self._session
         relieved = self._load.bytes <= FULL_BYTES // 2 and self._trouble is None
         if session is not None and session.is_paused and relieved:
@@ -282,6 +301,15 @@ async def _send(
 ) -> asyncio.Future[object]:
     future: asyncio.Future[object] = await producer.send(topic, value, key, partition)
     return future
+
+
+def _repeats(tails: list[Tail], now_us: int) -> Repeats:
+    """What the end of the log holds of frames without a sequence."""
+    found = Repeats()
+    for tail in tails:
+        for digest in tail.contents:
+            found.remember(digest, now_us)
+    return found
 
 
 def _silent(tails: list[Tail]) -> set[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from ingest.repeats import content
 from schemas import control, frame, topics
 from schemas.clock import CityClock
 from schemas.control import Clock, Gap, Marks, Ownership, RegistryVersion, RulesVersion, Tick
@@ -38,6 +39,8 @@ class Tail:
     registry: RegistryVersion | None = None
     rules: RulesVersion | None = None
     unreadable: int = 0
+    contents: list[bytes] = field(default_factory=list)
+    """Of frames without a sequence, by which a repeat of them is known (ingest/repeats.py)."""
 
     def take(self, value: bytes) -> None:
         try:
@@ -53,6 +56,10 @@ class Tail:
             if int(segment["flags"]) & SegmentFlag.sequenced:
                 key = packed.gateway_of(number), int(segment["epoch"])
                 self.marks[key], _ = observe(self.marks.get(key), int(segment["sequence"]))
+            else:
+                first = int(segment["first"])
+                records = packed.records[first : first + int(segment["count"])]
+                self.contents.append(content(packed.gateway_of(number), records, packed.texts))
 
     def _control(self, record: control.Control) -> None:
         match record:

@@ -9,12 +9,14 @@ it sends: until then there is nobody to command.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.connections.session import LIMITS, MINUTE_US, Limits, Session
+from ingest.connections.session import LIMITS, MINUTE_US, WALL_CLOCK, Limits, Session
 from ingest.formats import gb26875
 from ingest.formats.gb26875 import ACK, CHECK_POST, CONTROL, NAK, SEND, SET_CLOCK, framed, six_bytes
 from ingest.formats.result import Item, Reading, Reply, Seen
+from schemas.clock import CityClock
 
 ANSWER_WITHIN_US = 10_000_000
 RETRIES = 3
@@ -35,22 +37,28 @@ class _Command:
 class FireCentre:
     """One device's line."""
 
-    def __init__(self, now_us: int, limits: Limits = LIMITS) -> None:
-        self._session = Session(gb26875.FORMAT, now_us, limits)
+    def __init__(self, now_us: int, limits: Limits = LIMITS, clock: CityClock = WALL_CLOCK) -> None:
+        self._session = Session(gb26875.FORMAT, now_us, limits, clock)
+        self._clock = clock
         self._device: bytes | None = None
         self._version = (1, 1)
         self._serial = 0
         self._waiting: dict[int, _Command] = {}  # by serial number
         self._person_until_us: int | None = None
 
+    @property
+    def held(self) -> int:
+        return self._session.held
+
     def feed(self, data: bytes, now_us: int) -> list[Item]:
         """Results, answers, and what became of commands."""
-        found: list[Item] = []
+        return [item for _, items in self.pieces(data, now_us) for item in items]
+
+    def pieces(self, data: bytes, now_us: int) -> Iterator[tuple[bytes | None, list[Item]]]:
+        """The same, frame by frame; None stands for what is no frame."""
         for frame, items in self._session.pieces(data, now_us):
-            found += items
-            if frame is not None and _is_sound(items):
-                found += self._learn(frame, items, now_us)
-        return found
+            became = self._learn(frame, items) if frame is not None and _is_sound(items) else []
+            yield frame, [*items, *became]
 
     def finish(self, now_us: int) -> list[Item]:
         """What is left when the other side has ended."""
@@ -61,7 +69,7 @@ class FireCentre:
 
     def set_clock(self, now_us: int) -> Reply | None:
         """Tells the device the time; None if there is no device yet, or too much is unanswered."""
-        return self._command(SET_CLOCK, six_bytes(now_us), now_us)
+        return self._command(SET_CLOCK, six_bytes(self._clock.city_us(now_us)), now_us)
 
     def check_post(self, now_us: int, minutes: int) -> Reply | None:
         """Asks for the person on duty, who has 1 to 255 minutes."""
@@ -92,11 +100,12 @@ class FireCentre:
             return None
         self._serial = (self._serial + 1) % 65_536
         data = bytes([kind, 1]) + content
-        frame = framed(self._serial, self._version, now_us, _CENTRE, self._device, CONTROL, data)
+        city_us = self._clock.city_us(now_us)
+        frame = framed(self._serial, self._version, city_us, _CENTRE, self._device, CONTROL, data)
         self._waiting[self._serial] = _Command(kind, frame, now_us, RETRIES, person_until_us)
         return Reply(frame)
 
-    def _learn(self, frame: bytes, items: list[Item], now_us: int) -> list[Item]:
+    def _learn(self, frame: bytes, items: list[Item]) -> list[Item]:
         if frame[26] == SEND:
             self._device, self._version = frame[12:18], (frame[4], frame[5])
             if self._person_until_us is not None and _says_here(items):

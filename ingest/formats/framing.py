@@ -55,6 +55,11 @@ class Splitter:
         self._at = 0
         self._is_lost = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of a frame whose end has not come yet."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> list[Frame | Bad]:
         """What these further bytes complete."""
         self._held += data

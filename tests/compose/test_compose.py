@@ -27,7 +27,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 OURS = {name: one for name, one in COMPOSE["services"].items() if one["image"].startswith("cityvigil:")}
 RUN_FOR_EVER = {*SERVICES, "simulate"}
 
-VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+VARIABLE = re.compile(r"\$\{([A-Z0-9_]+):-([^}]*)\}")
 
 
 def filled(value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ingest.connections.session import MINUTE_US, Limits, Session
 from ingest.formats import gb26875, hj212, sl651
 from ingest.formats.result import Bad, Item, Reading, Reply, Seen
+from schemas.clock import CityClock
 from tests.unit.formats.book import named
 
 NOW_US = 1_793_493_000_000_000
@@ -73,3 +74,37 @@ def test_what_is_left_at_the_end_is_truncated() -> None:
     (left,) = session.finish(NOW_US)
     assert isinstance(left, Bad)
     assert (left.reason, left.at) == ("truncated", len(AIR))
+
+
+def test_noise_ends_a_connection_and_a_sound_frame_starts_the_count_anew() -> None:
+    session = Session(hj212.FORMAT, NOW_US, Limits(noise_bytes=1_000))
+    session.feed(b"x" * 900, NOW_US)
+    session.feed(AIR, NOW_US)
+    session.feed(b"x" * 900, NOW_US)
+    assert session.why_close(NOW_US) is None
+    session.feed(b"x" * 100, NOW_US)
+    assert session.why_close(NOW_US) == "1000 bytes without a sound frame"
+
+
+def test_a_frame_that_never_ends_ends_the_connection_however_often_a_byte_comes() -> None:
+    session = Session(hj212.FORMAT, NOW_US)
+    session.feed(AIR, NOW_US)
+    for second in range(60):
+        session.feed(AIR[second : second + 1], NOW_US + second * 1_000_000)
+    assert session.held == 60
+    assert session.why_close(NOW_US + MINUTE_US) is None
+    assert session.why_close(NOW_US + 61_000_000) == "a frame has been coming for 61 s"
+    session.feed(AIR[60:], NOW_US + 61_000_000)
+    assert session.why_close(NOW_US + 10 * MINUTE_US) is None
+
+
+def test_who_says_nothing_sound_is_not_kept_as_long_as_a_known_device() -> None:
+    assert Session(hj212.FORMAT, NOW_US).why_close(NOW_US + 3 * MINUTE_US) == "no sound frame for 180 s"
+
+
+def test_answers_tell_the_city_clock() -> None:
+    clock = CityClock(NOW_US + 86_400_000_000, NOW_US, 60.0)
+    session = Session(sl651.FORMAT, NOW_US, clock=clock)
+    (*_, answer) = session.feed(REPORT, NOW_US)
+    assert isinstance(answer, Reply)
+    assert answer == Reply(sl651.answer(REPORT, clock.city_us(NOW_US)) or b"")

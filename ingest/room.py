@@ -1,0 +1,31 @@
+"""Whether there is room for more on the way to Kafka: what every listener asks before it reads on.
+
+Closed when more than `FULL_BYTES` are queued, open again when half of that has gone, so that no queue of ours
+grows and senders are slowed by their own sockets. MQTT has its own way of not reading (`ingest/mqtt.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ingest.bridge import Load
+
+FULL_BYTES = 64 << 20
+
+
+class Room:
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def relieved(self) -> None:
+        """Called when the load has gone down."""
+        if self._load.bytes <= FULL_BYTES // 2:
+            self._open.set()
+
+    async def wait(self) -> None:
+        """Returns when there is room."""
+        if self._load.bytes >= FULL_BYTES:
+            self._open.clear()
+        await self._open.wait()

@@ -1,0 +1,274 @@
+"""Stations and panels on real sockets: read, answered when Kafka has it, known again, kept within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from cityvigil import stack as local
+from cityvigil.stack import Stack
+from ingest.field import Ports
+from ingest.formats import gb26875, hj212, sl651
+from ingest.formats.gb26875 import ACK, CONTROL, SEND, SET_CLOCK, framed, six_bytes
+from ingest.formats.result import Seen
+from ingest.service import Ingest
+from ingest.tcp import Allowance
+from schemas.reading import Quality
+from schemas.registry import Gateway, Sensor, Zone
+from tests.integration.ingest_bench import (
+    a_stack,
+    an_ingest,
+    now_us,
+    register,
+    rejects,
+    rows,
+    running,
+    until,
+)
+from tests.unit.formats.book import named
+
+pytestmark = pytest.mark.integration
+
+WITHIN_S = 60.0
+TCP = Ports(tcp={"hj212": 0, "gb26875": 0, "sl651": 0})
+ZONE = Zone("port-01", "port", "港一", "Port 1", partition=1)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with a_stack() as stack:
+        yield stack
+
+
+@dataclass
+class Line:
+    """A device's end of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def hears(self, size: int) -> bytes:
+        return await asyncio.wait_for(self.reader.readexactly(size), WITHIN_S)
+
+    async def is_ended(self) -> bytes:
+        """What came before the other side ended it."""
+        try:
+            return await asyncio.wait_for(self.reader.read(), WITHIN_S)
+        except ConnectionError:  # it left bytes of ours unread
+            return b""
+
+
+@asynccontextmanager
+async def a_line(ingest: Ingest, protocol: str) -> AsyncIterator[Line]:
+    assert ingest.field is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingest.field.ports[protocol])
+    try:
+        yield Line(reader, writer)
+    finally:
+        writer.close()
+
+
+def an_upload(station: str, value: float, flag: str = "N", ask: int = 5) -> bytes:
+    data = (
+        f"QN=20261101083000123;ST=22;CN=2011;PW=123456;MN={station};Flag={ask};"
+        f"CP=&&DataTime=20261101083000;a34004-Rtd={value},a34004-Flag={flag}&&"
+    )
+    return hj212.framed(data.encode())
+
+
+def its_answer(station: str) -> bytes:
+    data = f"QN=20261101083000123;ST=91;CN=9014;PW=123456;MN={station};Flag=4;CP=&&&&"
+    return hj212.framed(data.encode())
+
+
+def a_panel(unique: str) -> bytes:
+    """An address that no other test has."""
+    return bytes.fromhex(unique[1:11]) + b"\7"
+
+
+async def test_a_station_is_stored_under_its_gateway_and_answered_with_9014(
+    stack: Stack, unique: str
+) -> None:
+    gateway, station = f"hj212-{unique}", unique.upper()
+    pm = Sensor(11, gateway, "a34004-Rtd", "air_pm25", "ug/m3", "port-01")
+    await register(stack, [ZONE, Gateway(gateway, "port-01"), pm], version=1)
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "hj212") as line:
+        whole = an_upload(station, 38.5)
+        line.send(whole[:50])
+        await line.writer.drain()
+        line.send(whole[50:])
+        answer = its_answer(station)
+        assert await line.hears(len(answer)) == answer
+        (stored,) = await rows(stack, gateway)
+        line.send(whole)
+        assert await line.hears(len(answer)) == answer
+        assert len(await rows(stack, gateway)) == 1
+    assert (stored["sensor"], stored["value"], stored["partition"]) == (11, 38.5, 1)
+
+
+async def test_a_frame_that_comes_again_after_a_crash_of_ingest_is_answered_and_not_stored_twice(
+    stack: Stack, unique: str
+) -> None:
+    gateway, station = f"hj212-{unique}", unique
+    await register(stack, [ZONE, Gateway(gateway, "port-01")], version=2)
+    answer = its_answer(station)
+    for _ in range(2):
+        async with running(an_ingest(stack, ports=TCP)) as ingest:
+            for _ in range(2):  # a new connection knows it too
+                async with a_line(ingest, "hj212") as line:
+                    line.send(an_upload(station, 7.25))
+                    assert await line.hears(len(answer)) == answer
+    assert [row["value"] for row in await rows(stack, gateway)] == [7.25]
+
+
+async def test_who_is_not_registered_is_refused_with_an_example_and_still_answered(
+    stack: Stack, unique: str
+) -> None:
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "hj212") as line:
+        line.send(an_upload(unique, 1))
+        answer = its_answer(unique)
+        assert await line.hears(len(answer)) == answer
+    (refused,) = await rejects(stack, f"hj212/{unique}")
+    assert refused.reason == "credentials"
+    assert f"hj212-{unique}" in refused.detail
+    assert refused.raw == an_upload(unique, 1)
+    assert await rows(stack, f"hj212-{unique}") == []
+
+
+async def test_what_is_damaged_is_kept_with_its_reason_and_not_answered(stack: Stack, unique: str) -> None:
+    gateway = f"hj212-{unique}"
+    await register(stack, [ZONE, Gateway(gateway, "port-01")], version=3)
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "hj212") as line:
+        good, answer = an_upload(unique, 5), its_answer(unique)
+        line.send(good + good.replace(b"Rtd=5", b"Rtd=6") + b"noise" + an_upload(unique, 8))
+        assert await line.hears(2 * len(answer)) == 2 * answer
+    found = {one.reason: one.raw for one in await rejects(stack, gateway)}
+    assert set(found) == {"checksum", "syntax"}
+    assert found["checksum"] == good.replace(b"Rtd=5", b"Rtd=6")
+    assert found["syntax"].startswith(b"noise")
+    assert [row["value"] for row in await rows(stack, gateway)] == [5, 8]
+
+
+async def test_a_fire_panel_is_acknowledged_even_where_it_is_not_understood(
+    stack: Stack, unique: str
+) -> None:
+    panel = a_panel(unique)
+    gateway, identity = f"panel-{unique}", f"gb26875/{panel[::-1].hex()}"
+    t = six_bytes(now_us())
+    smoke = Sensor(21, gateway, "1.1.40.7.state", "fire_smoke_detector_state", "1", "port-01")
+    await register(stack, [ZONE, Gateway(gateway, "port-01", identity=identity), smoke], version=4)
+    part = b"\1\1\x28" + (7).to_bytes(4, "little") + (2).to_bytes(2, "little") + bytes(31) + t
+    states = [b"\2\1" + part, b"\2\1" + part.replace(b"\2\0" + bytes(31), b"\4\0" + bytes(31)), b"\xc8\1ABC"]
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "gb26875") as line:
+        for serial, data in enumerate(states, 1):
+            line.send(framed(serial, (1, 1), now_us(), panel, bytes(6), SEND, data))
+            acknowledged = await line.hears(30)
+            assert gb26875.decode(acknowledged) == [Seen("000000000000", "ack")]
+            assert int.from_bytes(acknowledged[2:4], "little") == serial
+            assert acknowledged[18:24] == panel
+    stored = await rows(stack, gateway)
+    assert [(row["value"], row["quality"]) for row in stored] == [(1.0, Quality.good), (0.0, Quality.fault)]
+    (refused,) = await rejects(stack, gateway)
+    assert (refused.reason, refused.detail) == ("unsupported", "type 200 is not read")
+
+
+async def test_a_panel_whose_clock_is_off_is_told_the_time_and_a_post_is_checked(
+    stack: Stack, unique: str
+) -> None:
+    panel, gateway = a_panel(unique), f"panel-{unique}"
+    await register(
+        stack, [ZONE, Gateway(gateway, "port-01", identity=f"gb26875/{panel[::-1].hex()}")], version=5
+    )
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "gb26875") as line:
+        state = b"\x15\1\1" + six_bytes(now_us() - 3_600_000_000)
+        line.send(framed(1, (1, 1), now_us(), panel, bytes(6), SEND, state))
+        heard = await line.hears(30 + 38)
+        command = heard[30:]
+        assert (command[26], command[27]) == (CONTROL, SET_CLOCK)
+        line.send(framed(int.from_bytes(command[2:4], "little"), (1, 1), now_us(), panel, bytes(6), ACK))
+        assert ingest.field is not None
+        asked = ingest.field.listeners["gb26875"].line_of(gateway)
+        assert asked is not None
+        assert asked.check_post(5)
+        assert gb26875.decode(await line.hears(33)) == [Seen("000000000000", "check_post")]
+
+
+async def test_a_hydrological_report_is_confirmed(stack: Stack, unique: str) -> None:
+    await register(stack, [ZONE, Gateway("sl651-0012345678", "port-01")], version=6)
+    report = named("sl651", "river_test_30")
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "sl651") as line:
+        line.send(report)
+        confirmed = sl651.answer(report, now_us())
+        assert confirmed is not None
+        heard = await line.hears(len(confirmed))
+        assert heard[:14] == confirmed[:14]
+    # The sample's clock stands in 2059, so its readings are refused, each by name.
+    assert {one.point for one in await rejects(stack, "sl651-0012345678")} == {"20", "26", "38", "39"}
+
+
+async def test_garbage_and_slow_frames_end_a_connection_and_giants_are_never_kept(
+    stack: Stack, unique: str
+) -> None:
+    later_us = 0
+    ingest = an_ingest(stack, ports=TCP, now=lambda: now_us() + later_us)
+    async with running(ingest), a_line(ingest, "hj212") as noisy, a_line(ingest, "gb26875") as slow:
+        noisy.send(b"GET / HTTP/1.1\r\n" * 5_000)
+        assert await noisy.is_ended() == b""
+        async with a_line(ingest, "hj212") as giant:
+            giant.send(b"##9999" + b"A" * 70_000)
+            assert await giant.is_ended() == b""
+        slow.send(b"@@")
+        assert ingest.field is not None
+        listener = ingest.field.listeners["gb26875"]
+        await until(lambda: listener.held, "its bytes are there", WITHIN_S)
+        later_us = 61_000_000
+        assert await slow.is_ended() == b""
+    found = {(one.reason, one.raw[:6]) for one in await rejects(stack, "hj212/127.0.0.1")}
+    assert ("syntax", b"GET / ") in found
+    assert ("length", b"##9999") in found
+
+
+async def test_a_sender_that_is_too_fast_is_slowed_and_loses_nothing(stack: Stack, unique: str) -> None:
+    gateway = f"hj212-{unique}"
+    await register(stack, [ZONE, Gateway(gateway, "port-01")], version=7)
+    ingest = an_ingest(stack, ports=TCP)
+    async with running(ingest):
+        assert ingest.field is not None
+        ingest.field.listeners["hj212"].allowance = Allowance(frames_a_second=50, burst_frames=10)
+        async with a_line(ingest, "hj212") as line:
+            for value in range(40):
+                line.send(an_upload(unique, value))
+            size = len(its_answer(unique))
+            await line.hears(40 * size)
+    assert [row["value"] for row in await rows(stack, gateway)] == list(range(40))
+
+
+async def test_while_kafka_is_stopped_nothing_is_answered_and_afterwards_everything(
+    stack: Stack, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.room.FULL_BYTES", 20_000)
+    gateway = f"hj212-{unique}"
+    await register(stack, [ZONE, Gateway(gateway, "port-01")], version=8)
+    ingest = an_ingest(stack, ports=TCP)
+    kafka = int(local.status(stack.data)["services"][1]["pid"])  # type: ignore[index]
+    async with running(ingest), a_line(ingest, "hj212") as line:
+        os.kill(kafka, signal.SIGSTOP)
+        try:
+            for value in range(400):
+                line.send(an_upload(unique, value))
+            await until(lambda: ingest._load.bytes >= 10_000, "frames wait for Kafka")
+            held = ingest._load.bytes
+        finally:
+            os.kill(kafka, signal.SIGCONT)
+        await line.hears(400 * len(its_answer(unique)))
+    assert held < 100_000
+    assert [row["value"] for row in await rows(stack, gateway)] == list(range(400))
