@@ -51,6 +51,8 @@ class Batch:
         self.marks: dict[Key, Mark] = {}
         self.ledger: dict[Key, Account] = {}
         self.texts: list[Text] = []
+        self.heard: list[tuple[np.ndarray, np.ndarray]] = []  # what is kept, and when it was received
+        self.repeats: list[tuple[str, int, int]] = []  # gateway, readings, received: frames seen before
         self.sensed: list[int] = []  # wall time of each segment's publish, or of its receipt
         self.city_us = 0  # the newest receipt
         self.rows = 0
@@ -83,17 +85,24 @@ class Batch:
     def _frame(self, packed: Frame) -> None:
         fresh = [self._is_new(packed, at) for at in range(len(packed.segments))]
         if not any(fresh):
-            self.duplicates += len(packed.records)
+            self._repeated(packed, fresh)
             return
         records = packed.records
         if not all(fresh):
             records = records[np.repeat(np.array(fresh), packed.segments["count"])]
-            self.duplicates += len(packed.records) - len(records)
+            self._repeated(packed, fresh)
         segments = packed.segments[np.array(fresh)]
         published = segments["published_wall"]
         self.sensed += np.where(published > 0, published, segments["received_wall"]).tolist()
         self.city_us = max(self.city_us, int(segments["received_at"].max()))
-        self._keep(records, packed.texts)
+        received = np.repeat(segments["received_at"].astype(np.int64), segments["count"])
+        self._keep(records, received, packed.texts)
+
+    def _repeated(self, packed: Frame, fresh: list[bool]) -> None:
+        for at in np.flatnonzero(~np.array(fresh)).tolist():
+            count = int(packed.segments["count"][at])
+            self.duplicates += count
+            self.repeats.append((packed.gateway_of(at), count, int(packed.segments["received_at"][at])))
 
     def _is_new(self, packed: Frame, at: int) -> bool:
         segment = packed.segments[at]
@@ -124,8 +133,9 @@ class Batch:
     def _mark(self, key: Key) -> Mark | None:
         return self.marks.get(key) or self._before.get(key)
 
-    def _keep(self, records: np.ndarray, texts: tuple[str, ...]) -> None:
+    def _keep(self, records: np.ndarray, received: np.ndarray, texts: tuple[str, ...]) -> None:
         storable = (records["time"] >= EARLIEST_US) & (records["time"] < LAST_US)
+        self.heard.append((records[storable], received[storable]))
         is_text = (records["flags"] & Flag.text) != 0
         numbers = records[storable & ~is_text]
         if len(numbers):

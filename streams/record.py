@@ -20,8 +20,9 @@ from prometheus_client import Counter, Gauge, Histogram
 from schemas.clock import CityClock
 from schemas.sequence import Mark
 from schemas.topics import READINGS, REJECTS, SENSORS
-from streams import marks, mirror, readings_table, refused
+from streams import health, marks, mirror, readings_table, refused
 from streams.batch import Batch, Key
+from streams.health import Health
 from streams.log_reader import Gathered, reading
 from streams.readings_table import ReadingsTable
 from streams.spans import width_us
@@ -49,16 +50,27 @@ TENDING = 0x6369_7479_0004
 
 POLL_S = 0.2
 TEND_S = 10.0
+NOTE_S = 30.0
+"""How often the health of sensors is noted: at most so much of it is lost, and its figures are so old."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class Record:
-    def __init__(self, *, kafka: str, postgres: str, clock: CityClock, wall_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        kafka: str,
+        postgres: str,
+        clock: CityClock,
+        wall_us: Callable[[], int],
+        note_s: float = NOTE_S,
+    ) -> None:
         self._kafka = kafka
         self._postgres = postgres
         self._clock = clock
         self._wall_us = wall_us
         self._width = width_us(clock.scale)
+        self._health, self._note_s = Health(), note_s
         self._why_not: str | None = "not started"
         self._marks: dict[Key, Mark] = {}
         self._offsets: dict[marks.Place, int] = {}
@@ -72,8 +84,10 @@ class Record:
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             tending = tasks.create_task(self._retrying(self._tend, stop))
+            noting = tasks.create_task(self._retrying(self._note, stop))
             await self._retrying(self._write, stop)
             tending.cancel()
+            await noting
         self._why_not = "stopped"
 
     async def _retrying(self, work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -142,6 +156,10 @@ class Record:
         DUPLICATES.inc(batch.duplicates)
         UNSTORABLE.inc(batch.unstorable)
         BAD.labels(READINGS.name).inc(len(batch.bad))
+        for records, received in batch.heard:
+            self._health.add(records, received)
+        for gateway, readings, received_us in batch.repeats:
+            self._health.repeated(gateway, readings, received_us)
         now = self._wall_us()
         for sensed in batch.sensed:
             COMMITTED.observe((now - sensed) / 1e6)
@@ -158,6 +176,19 @@ class Record:
                 alone = alone or await _locked(connection, TENDING)
                 if alone and self._why_not is None and self._table is not None:
                     await self._table.tend(connection, self._city_us(), rows_s)
+
+    async def _note(self, stop: asyncio.Event) -> None:
+        """How sensors report, on a connection of its own: once more when stopped."""
+        async with _connected(self._postgres) as connection:
+            day = 0
+            while True:
+                await _wait(stop, self._note_s)
+                last = stop.is_set()
+                await self._health.note(connection)
+                if day != (day := self._city_us() // health.DAY_US):
+                    await health.forget(connection, self._city_us())
+                if last:
+                    return
 
     def _city_us(self) -> int:
         """By the log, which may be hours behind after an outage; by the clock before any reading."""

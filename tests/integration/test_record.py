@@ -154,3 +154,24 @@ async def test_it_says_that_the_log_lost_what_was_not_stored_and_goes_on(
         written = await until_it_has_all(fresh_stack.kafka, dsn)
     await assert_exact(written, await what_stands(dsn))
     assert "readings[0] no longer holds offset 1000000000" in caplog.text
+
+
+async def test_every_reading_that_is_stored_is_counted_once_in_the_health_of_its_sensor(
+    fresh_stack: Stack, dsn: str, log: RecordLog
+) -> None:
+    async with a_historian(fresh_stack.kafka, dsn):
+        await log.rounds(3)
+        await until_it_has_all(fresh_stack.kafka, dsn)
+    async with a_historian(fresh_stack.kafka, dsn):  # what the first one noted when it was stopped, stays
+        await log.rounds(2)
+        await until_it_has_all(fresh_stack.kafka, dsn)
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        found = await connection.execute(
+            "select (select count(*) from readings) + (select count(*) from reading_texts),"
+            " (select sum(n) from sensor_health), (select sum(readings) from gateway_repeats)"
+        )
+        row = await found.fetchone()
+    assert row is not None
+    stored, counted, repeats = row
+    assert counted == stored > 0
+    assert repeats > 0
