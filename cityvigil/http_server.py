@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -38,8 +39,17 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
-    """Serves `app` while the block runs; gives the port. Open event streams are cut at the end."""
+async def serving(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    most_at_once: int | None = None,
+) -> AsyncIterator[int]:
+    """Serves `app` while the block runs; gives the port. Open event streams are cut at the end. With a
+    certificate, in a file with its key or beside one, it speaks TLS only."""
     listener = bind(host, port)
     config = uvicorn.Config(
         app,
@@ -48,6 +58,9 @@ async def serving(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         lifespan="off",
         timeout_graceful_shutdown=1,
         server_header=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        limit_concurrency=most_at_once,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -6,23 +6,29 @@ opens are closed, in the reverse order, when the service has ended.
 
 from __future__ import annotations
 
+import functools
 import json
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cityvigil import health
 from cityvigil.errors import CannotRun
+from cityvigil.http_server import serving
 from cityvigil.wiring import Builder, Explained, Service, now_us
 from schemas.settings import Settings
 
+if TYPE_CHECKING:
+    from ingest.field import Ports
+
+PUSHES_AT_ONCE = 256
+
 
 async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
-    from ingest.field import Ports, PortTaken
+    from ingest.field import PortTaken
     from ingest.mqtt import TakenOver
     from ingest.service import Ingest
     from ingest.tail import ClockDiffers
 
-    tcp = {"hj212": settings.hj212_port, "gb26875": settings.gb26875_port, "sl651": settings.sl651_port}
     service = Ingest(
         mqtt=settings.mqtt,
         mqtt_user=settings.mqtt_user,
@@ -34,9 +40,32 @@ async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
         mqtt_log=settings.mqtt_log,
         now=now_us,
         ingest=f"ingest-{settings.worker}",
-        ports=Ports(settings.field_host, {name: port for name, port in tcp.items() if port}),
+        ports=_ports(settings),
     )
     return Explained(service, (TakenOver, ClockDiffers, PortTaken))
+
+
+def _ports(settings: Settings) -> Ports:
+    """Where ingest listens beside the broker. Raises CannotRun for a push without a proof."""
+    from ingest.field import Ports
+
+    tcp = {"hj212": settings.hj212_port, "gb26875": settings.gb26875_port, "sl651": settings.sl651_port}
+    push = functools.partial(
+        serving,
+        host=settings.field_host,
+        port=settings.push_port,
+        certificate=settings.push_certificate,
+        key=settings.push_key,
+        most_at_once=PUSHES_AT_ONCE,
+    )
+    if settings.push_port and len(settings.push_secret) < 16:
+        raise CannotRun("CITYVIGIL_PUSH_PORT is set: CITYVIGIL_PUSH_SECRET needs at least 16 characters")
+    return Ports(
+        host=settings.field_host,
+        tcp={name: port for name, port in tcp.items() if port},
+        push=push if settings.push_port else None,
+        push_secret=settings.push_secret,
+    )
 
 
 async def _detect(settings: Settings, resources: AsyncExitStack) -> Service:

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from ingest.admission import Admission
+from ingest.http import Pushes
 from ingest.room import Room
 from ingest.tcp import Listener
 from schemas.clock import CityClock
+
+Serving = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
+"""Serves an application while the block runs; gives its port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,8 @@ class Ports:
 
     host: str = "127.0.0.1"
     tcp: Mapping[str, int] = field(default_factory=dict)
+    push: Serving | None = None
+    push_secret: str = ""
 
 
 NOWHERE = Ports()
@@ -36,15 +45,14 @@ class Field:
     def __init__(
         self, ports: Ports, admission: Admission, room: Room, clock: CityClock, now: Callable[[], int]
     ) -> None:
+        self.ports: dict[str, int] = {}
+        self._push = ports.push
+        if ports.push is not None:
+            self._pushes = Pushes(ports.push_secret, admission=admission, room=room, clock=clock, now=now)
         self.listeners = {
             name: Listener(name, ports.host, port, admission=admission, room=room, clock=clock, now=now)
             for name, port in ports.tcp.items()
         }
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """The ports that are listened on."""
-        return {name: one.port for name, one in self.listeners.items()}
 
     async def open(self) -> list[Coroutine[Any, Any, None]]:
         """What to run, once everything listens. Raises PortTaken."""
@@ -58,4 +66,13 @@ class Field:
                 raise PortTaken(
                     f"cannot listen for {one.protocol} on {one.host}:{one.port}: {error.strerror}"
                 ) from None
-        return [one.run(server) for one, server in servers]
+        self.ports = {name: one.port for name, one in self.listeners.items()}
+        running = [one.run(server) for one, server in servers]
+        if self._push is not None:
+            running.append(self._serve(self._push))
+        return running
+
+    async def _serve(self, push: Serving) -> None:
+        async with push(self._pushes.app()) as port:
+            self.ports["push"] = port
+            await asyncio.Event().wait()

@@ -19,6 +19,10 @@ class Room:
         self._open = asyncio.Event()
         self._open.set()
 
+    @property
+    def is_full(self) -> bool:
+        return self._load.bytes >= FULL_BYTES or not self._open.is_set()
+
     def relieved(self) -> None:
         """Called when the load has gone down."""
         if self._load.bytes <= FULL_BYTES // 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,7 +22,6 @@ from ingest.tcp import Allowance
 from schemas.reading import Quality
 from schemas.registry import Gateway, Sensor, Zone
 from tests.integration.ingest_bench import (
-    a_stack,
     an_ingest,
     now_us,
     register,
@@ -38,12 +37,6 @@ pytestmark = pytest.mark.integration
 WITHIN_S = 60.0
 TCP = Ports(tcp={"hj212": 0, "gb26875": 0, "sl651": 0})
 ZONE = Zone("port-01", "port", "港一", "Port 1", partition=1)
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with a_stack() as stack:
-        yield stack
 
 
 @dataclass
