@@ -28,6 +28,8 @@ from schemas.migrations import migrations
 
 BEHIND_S = 10.0
 CLOCKS_APART_S = 1.0
+SNAPSHOT_OLD_S = 180.0
+"""The bypass reads the roster each minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,10 @@ async def _service(client: httpx.AsyncClient, row: dict[str, Any], data: Path) -
         return Finding(row["name"], "fail", f"does not answer on port {row['port']}", f"read {log}")
     if answer.status_code != 200:
         return Finding(row["name"], "fail", answer.json().get("reason", answer.text), f"read {log}")
+    age = answer.json().get("snapshot_age_s", 0)
+    if age is None or age > SNAPSHOT_OLD_S:
+        says = "has never seen the roster" if age is None else f"its roster is {age:.0f} s old"
+        return Finding(row["name"], "warn", f"ready, {says}", f"is PostgreSQL up? read {log}")
     if row["restarts"]:
         return Finding(row["name"], "warn", f"ready, restarted {row['restarts']} times", f"read {log}")
     return Finding(row["name"], "ok", "ready")

@@ -6,7 +6,7 @@ can't do its work; /metrics is Prometheus' text format.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -14,8 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 
-def routes(name: str, not_ready: Callable[[], str | None]) -> list[Route]:
-    """The three routes, to be served alone or mounted in the console."""
+def routes(
+    name: str,
+    not_ready: Callable[[], str | None],
+    details: Callable[[], Mapping[str, object]] = dict,
+) -> list[Route]:
+    """The three routes, to be served alone or mounted in the console. `details` stand in /readyz beside the
+    verdict."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"service": name, "status": "alive"})
@@ -23,8 +28,9 @@ def routes(name: str, not_ready: Callable[[], str | None]) -> list[Route]:
     async def readyz(_: Request) -> Response:
         reason = not_ready()
         if reason is None:
-            return JSONResponse({"service": name, "status": "ready"})
-        return JSONResponse({"service": name, "status": "not ready", "reason": reason}, status_code=503)
+            return JSONResponse({"service": name, "status": "ready", **details()})
+        answer = {"service": name, "status": "not ready", "reason": reason, **details()}
+        return JSONResponse(answer, status_code=503)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -92,6 +92,19 @@ async def _dispatch(settings: Settings, resources: AsyncExitStack) -> Service:
         linked=linked,
         now_us=now_us,
         webhook=settings.webhook,
+        journal=settings.data / "bypass",
+    )
+
+
+async def _bypass(settings: Settings, resources: AsyncExitStack) -> Service:
+    from dispatch.bypass import Bypass
+
+    return Bypass(
+        kafka=settings.kafka,
+        postgres=settings.postgres,
+        folder=settings.data / "bypass",
+        now_us=now_us,
+        webhook=settings.webhook,
     )
 
 
@@ -163,6 +176,7 @@ BUILDERS: dict[str, Builder] = {
     "detect": _detect,
     "record": _record,
     "dispatch": _dispatch,
+    "bypass": _bypass,
     "console": _console,
     "simulate": _simulate,
 }

@@ -31,7 +31,7 @@ from simulators.scenario import Scenario
 
 log = logging.getLogger(__name__)
 
-SERVICES = ("ingest", "detect", "record", "dispatch", "console")
+SERVICES = ("ingest", "detect", "record", "dispatch", "bypass", "console")
 READY_WITHIN_S = 90.0
 
 

@@ -72,6 +72,7 @@ async def serve(name: str, settings: Settings, build: Builder) -> None:
     async with AsyncExitStack() as resources:
         service = await build(settings, resources)
         if not getattr(service, "serves_health", False):
-            app = Starlette(routes=health.routes(name, service.not_ready))
+            details = getattr(service, "details", dict)
+            app = Starlette(routes=health.routes(name, service.not_ready, details))
             await resources.enter_async_context(serving(app, settings.http_host, settings.http_port))
         await service.run(stop)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dispatch import urgent
 from dispatch.views import plain
 from schemas.alert import Alert
 from schemas.case import Action, Case, State, Transition, Verdict
@@ -63,7 +64,7 @@ def of(before: Case | None, after: Case, transition: Transition, alert: Alert | 
             continue
         notices.append(
             Notice(
-                key=f"{after.case_id}/{transition.seq}/{step}/{recipient}",
+                key=_key(after, transition, step, recipient, alert),
                 step=step,
                 recipient=recipient,
                 case_id=after.case_id,
@@ -73,6 +74,13 @@ def of(before: Case | None, after: Case, transition: Transition, alert: Alert | 
             )
         )
     return notices
+
+
+def _key(after: Case, transition: Transition, step: str, recipient: str, alert: Alert | None) -> str:
+    """An alert of level 1 is told once to each, whoever tells it: perhaps without a case, by the bypass."""
+    if alert is not None and alert.worst == 1:
+        return urgent.key_of(alert.alert_id, recipient)
+    return f"{after.case_id}/{transition.seq}/{step}/{recipient}"
 
 
 def _told(before: Case | None, after: Case, transition: Transition) -> Iterator[tuple[str, str]]:

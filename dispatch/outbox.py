@@ -2,7 +2,8 @@
 
 At least once: a row is claimed (attempts, first_attempt_at, a lease) before it is tried, so a crash in
 between costs a repeat under the same key, never a loss. Woken by NOTIFY. A lane per channel, and one
-more for level 1 alone, so that a slow receiver never stands before an urgent notice.
+more for level 1 alone, so that a slow receiver never stands before an urgent notice. What the bypass may send
+too is claimed in the journal that both share.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ import asyncio
 import datetime as dt
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client import Counter, Histogram
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from dispatch import bypass_import, urgent
+from dispatch.claims import Claim, Line
+from dispatch.journal import Journal
 from dispatch.notify.channel import Channel, Failed, Outgoing
 
 LEASE = dt.timedelta(seconds=20)
 """Longer than any channel tries, or a slow try would be doubled."""
+
+LEFT_FOR = dt.timedelta(seconds=0.5)
+"""Until a notice that the bypass is sending is looked at again."""
 
 FIRST_PAUSE = dt.timedelta(seconds=1)
 LONGEST_PAUSE = dt.timedelta(minutes=5)
@@ -74,8 +81,10 @@ class Lane:
         lowest: int,
         highest: int,
         now: Callable[[], dt.datetime],
+        journal: Journal | None = None,
     ) -> None:
         self._pool = pool
+        self._journal = journal
         self._channel = channel
         self._levels = {"channel": channel.name, "lowest": lowest, "highest": highest}
         self._now = now
@@ -134,7 +143,7 @@ class Lane:
             await cursor.execute(_CLAIM, values)
             rows = await cursor.fetchall()
         for row in rows:
-            if row["attempts"] == 1:
+            if row["attempts"] == 1 and not self._is_shared(row):
                 _first.labels(str(row["level"])).observe(max((now - row["caused_at"]).total_seconds(), 0.0))
         return sorted(rows, key=lambda row: (row["level"], row["id"]))
 
@@ -148,11 +157,23 @@ class Lane:
             caused_at=row["caused_at"],
             attempt=row["attempts"],
         )
+        shared = self._journal if self._is_shared(row) else None
+        if shared is not None:
+            (claimed,) = await asyncio.to_thread(shared.claim, [notice])
+            if isinstance(claimed, Claim):
+                await self._leave(row, claimed)
+                return
+            if claimed.attempt == 1:
+                _first.labels("1").observe(max((self._now() - row["caused_at"]).total_seconds(), 0.0))
+            notice = claimed
         failed = await self._channel.send(notice)
         now = self._now()
         late = now - row["created_at"] > GIVE_UP
         outcome = "sent" if failed is None else "dead" if late or not failed.retry else "retry"
         _attempts.labels(self._channel.name, outcome).inc()
+        if shared is not None:
+            due = now + pause_after(row["attempts"])
+            await asyncio.to_thread(shared.ended, end_of(notice, failed, outcome, now, due, "dispatch"))
         async with self._pool.connection() as connection:
             if failed is None:
                 await connection.execute(
@@ -160,6 +181,22 @@ class Lane:
                 )
             else:
                 await self._failed(connection, row, failed, outcome, now)
+
+    def _is_shared(self, row: dict[str, Any]) -> bool:
+        return self._journal is not None and urgent.is_urgent(row["key"])
+
+    async def _leave(self, row: dict[str, Any], claim: Claim) -> None:
+        """To whoever sends it, or has sent it."""
+        async with self._pool.connection() as connection:
+            if claim.ended_at is not None:
+                await bypass_import.keep(connection, claim)
+                return
+            await connection.execute(
+                "update outbox set attempts = attempts - 1, next_attempt_at = %s,"
+                " first_attempt_at = case when attempts > 1 then first_attempt_at end"
+                " where id = %s and sent_at is null and dead_at is null",
+                (self._now() + LEFT_FOR, row["id"]),
+            )
 
     async def _failed(
         self,
@@ -181,14 +218,31 @@ class Lane:
         )
 
 
+def end_of(
+    notice: Outgoing, failed: Failed | None, outcome: str, now: dt.datetime, due: dt.datetime, by: str
+) -> Line:
+    """What the journal says of a try that came to `outcome`."""
+    what: dict[str, Literal["sent", "dead", "failed"]] = {"sent": "sent", "dead": "dead"}
+    return Line(
+        what=what.get(outcome, "failed"),
+        at=now,
+        by=by,
+        key=notice.key,
+        attempt=notice.attempt,
+        due=due if outcome == "retry" else None,
+        error=failed.why if failed else None,
+    )
+
+
 def lanes(
     pool: AsyncConnectionPool[AsyncConnection[Any]],
     channels: list[Channel],
     now: Callable[[], dt.datetime],
+    journal: Journal | None = None,
 ) -> list[Lane]:
     """Two for each channel: level 1, and the rest."""
     return [
-        Lane(pool, channel, lowest, highest, now)
+        Lane(pool, channel, lowest, highest, now, journal)
         for channel in channels
         for lowest, highest in ((1, 1), (2, 4))
     ]

@@ -70,7 +70,7 @@ class Reader:
         )
         try:
             await consumer.start()
-            await self._begin(consumer, await _partitions(kafka, self._topic))
+            await self._begin(consumer, await partitions_of(kafka, self._topic))
             while not stop.is_set():
                 found = await consumer.getmany(timeout_ms=300, max_records=BATCH)
                 for partition, records in found.items():
@@ -169,7 +169,7 @@ class Reader:
         )
 
 
-async def _partitions(kafka: str, topic: str) -> list[TopicPartition]:
+async def partitions_of(kafka: str, topic: str) -> list[TopicPartition]:
     """Of the topic; asked for, because a consumer waits 40 s for a topic that is not there."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     try:

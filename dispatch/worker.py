@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,8 +21,9 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from dispatch import case_events, ledger, overdue
+from dispatch import bypass_import, case_events, ledger, overdue
 from dispatch.grouping import Linked
+from dispatch.journal import Journal
 from dispatch.notify.channel import Channel
 from dispatch.notify.log import Log
 from dispatch.notify.webhook import Webhook
@@ -34,14 +36,16 @@ CLOCK_EVERY_S = 1.0
 FORGET_EVERY_S = 3600.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
-PART_NAMES = ("postgres", "alerts", "outbox", "case-events", "clocks")
+IMPORT_EVERY_S = 0.5
+PART_NAMES = ("postgres", "alerts", "outbox", "case-events", "clocks", "journal")
 
 _WORLD = (psycopg.OperationalError, psycopg.InterfaceError, KafkaError, OSError)
 _log = logging.getLogger(__name__)
 
 
 class Dispatch:
-    """`linked` says whether alerts of two networks have one cause; `now_us` is the wall clock."""
+    """`linked` says whether alerts of two networks have one cause; `now_us` is the wall clock; `journal`
+    is the folder shared with the bypass, None where there is none."""
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Dispatch:
         linked: Linked,
         now_us: Callable[[], int],
         webhook: str = "",
+        journal: Path | None = None,
         alerts_topic: str = topics.ALERTS.name,
         events_topic: str = topics.CASE_EVENTS.name,
     ) -> None:
@@ -59,11 +64,13 @@ class Dispatch:
         self._linked = linked
         self._now: Callable[[], dt.datetime] = lambda: to_datetime(now_us())
         self._webhook = webhook
+        self._journal = Journal(journal, "dispatch", self._now) if journal else None
         self._alerts_topic = alerts_topic
         self._events_topic = events_topic
         self._wrong = dict.fromkeys(PART_NAMES, "starting")
         self._pauses: dict[str, float] = {}
         self._news = asyncio.Event()  # transitions to publish
+        self._channels_named = asyncio.Event()
         self._lanes: list[Lane] = []
 
     def not_ready(self) -> str | None:
@@ -79,19 +86,23 @@ class Dispatch:
             channels: list[Channel] = [Log()]
             if self._webhook:
                 channels.append(await resources.enter_async_context(Webhook(self._webhook)))
-            self._lanes = lanes(pool, channels, self._now)
+            if self._journal is not None:
+                await asyncio.to_thread(self._journal.open)
+            self._lanes = lanes(pool, channels, self._now, self._journal)
             reader = Reader(pool, self._alerts_topic, self._linked, self._now, lambda: self._well("alerts"))
             parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
                 ("postgres", lambda: self._listen(pool, channels, stop)),
-                ("alerts", lambda: reader.run(self._kafka, stop)),
+                ("alerts", lambda: self._read(reader, stop)),
                 ("case-events", lambda: self._publish(pool, stop)),
                 ("clocks", lambda: self._watch_clocks(pool, stop)),
+                ("journal", lambda: self._import(pool, stop)),
                 *(("outbox", lambda lane=lane: lane.run(stop)) for lane in self._lanes),
             ]
             async with asyncio.TaskGroup() as group:
                 for name, part in parts:
                     group.create_task(self._keep_up(name, part, stop))
                 await stop.wait()
+                self._channels_named.set()
                 self._wake()
 
     async def _keep_up(self, name: str, part: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -128,6 +139,7 @@ class Dispatch:
             await connection.execute("delete from channels where name <> all(%s)", (names,))
             for name in names:
                 await connection.execute("insert into channels values (%s) on conflict do nothing", (name,))
+        self._channels_named.set()
         listener = await AsyncConnection.connect(self._postgres, autocommit=True, connect_timeout=5)
         async with listener:
             await listener.execute(f"listen {ledger.OUTBOX}".encode())
@@ -137,6 +149,11 @@ class Dispatch:
                 async for _ in listener.notifies(timeout=0.5, stop_after=1):
                     self._wake()
                 self._well("outbox")
+
+    async def _read(self, reader: Reader, stop: asyncio.Event) -> None:
+        # A case that is made before the channels are named would leave the house by none of the new ones.
+        await self._channels_named.wait()
+        await reader.run(self._kafka, stop)
 
     async def _publish(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stop: asyncio.Event) -> None:
         producer = AIOKafkaProducer(
@@ -151,6 +168,13 @@ class Dispatch:
                 await _wait(self._news, LONGEST_PAUSE_S)
         finally:
             await producer.stop()
+
+    async def _import(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            if self._journal is not None:
+                await bypass_import.run_once(pool, self._journal)
+            self._well("journal")
+            await _wait(stop, IMPORT_EVERY_S)
 
     async def _watch_clocks(
         self, pool: AsyncConnectionPool[AsyncConnection[Any]], stop: asyncio.Event

@@ -45,6 +45,7 @@ MESSAGE_MAX_BYTES = 4 * 1024 * 1024
 DETECT_GROUP = "cityvigil-detect"
 RECORD_GROUP = "cityvigil-record"
 DISPATCH_GROUP = "cityvigil-dispatch"
+BYPASS_GROUP = "cityvigil-bypass"
 INGEST_CLIENT = "cityvigil-ingest"  # also the MQTT client id of the persistent session
 
 MQTT_UP = "up/#"

@@ -1,4 +1,4 @@
-"""`cityvigil ingest | detect | record | dispatch | console | simulate`: one service each.
+"""`cityvigil ingest | detect | record | dispatch | bypass | console | simulate`: one service each.
 
 They are configured by their environment alone, and end by SIGTERM; compose and `cityvigil up` start them.
 """
@@ -18,6 +18,7 @@ SAYS = {
     "detect": "score readings and raise alerts",
     "record": "write readings to the database",
     "dispatch": "make cases of alerts, tell units, watch the clocks",
+    "bypass": "tell people of level 1 at once, without the database",
     "console": "the duty screen and the HTTP API",
     "simulate": "a city that can be asked to misbehave",
 }

@@ -9,13 +9,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from cityvigil.wiring import Service
 from detectors.correlation import linked
 from dispatch.store import Store
 from dispatch.worker import Dispatch
@@ -35,6 +36,9 @@ def migrate(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         for migration in migrations():
             connection.execute(migration.sql.encode())
+
+
+Served = TypeVar("Served", bound=Service)
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def _store(dsn: str) -> tuple[Store, AsyncConnectionPool[Any]]:
 
 
 @asynccontextmanager
-async def running(service: Dispatch) -> AsyncIterator[Dispatch]:
+async def running(service: Served) -> AsyncIterator[Served]:
     """The service, ready; stopped at the end, whose errors are the test's."""
     stop = asyncio.Event()
     task = asyncio.create_task(service.run(stop))

@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from tests.case_builders import DUTY, NOON, an_alert, changed
 from tests.integration.dispatch_desk import Desk, a_desk, now, running, until
+from tests.integration.receiver import a_receiver
 
 
 @pytest.fixture
 async def desk(kafka_bootstrap: str, postgres_dsn: str, unique: str) -> AsyncIterator[Desk]:
     async with a_desk(kafka_bootstrap, postgres_dsn, unique) as made:
         yield made
-
-
-@dataclass
-class Receiver:
-    """A real HTTP server: keeps what it got, answers what the test wants."""
-
-    address: str = ""
-    answers: list[int] = field(default_factory=list)  # for the next ones; then 204
-    got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    async def take(self, request: Request) -> Response:
-        self.got.append((request.headers["idempotency-key"], await request.json()))
-        return Response(status_code=self.answers.pop(0) if self.answers else 204)
-
-
-@asynccontextmanager
-async def a_receiver(*answers: int) -> AsyncIterator[Receiver]:
-    receiver = Receiver(answers=[*answers])
-    app = Starlette(routes=[Route("/notices", receiver.take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    task = asyncio.create_task(server.serve())
-
-    async def up() -> bool:
-        return server.started
-
-    await until(up)
-    receiver.address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/notices"
-    try:
-        yield receiver
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def sent(desk: Desk, channel: str = "webhook") -> list[dict[str, Any]]:
@@ -74,8 +35,7 @@ async def test_each_notice_arrives_with_its_key_and_is_recorded_as_sent(desk: De
 
         await until(done)
         rows = await sent(desk)
-        case_id = rows[0]["case_id"]
-        expected = {f"{case_id}/1/case/duty-desk/webhook", f"{case_id}/1/pre-notice/gas-company/webhook"}
+        expected = {f"{leak.alert_id}/level-1/{unit}/webhook" for unit in ("duty-desk", "gas-company")}
         assert {key for key, _ in receiver.got} == {row["key"] for row in rows} == expected
         for row in rows:
             assert row["attempts"] == 1
