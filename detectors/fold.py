@@ -17,8 +17,9 @@ from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, withdrawn
 from detectors.intake import NEVER
 from detectors.memory import Memory
 from detectors.program import Program
+from detectors.rehome import fill
 from detectors.rounds import Rounds
-from detectors.snapshot import SnapshotError, pack, unpack
+from detectors.snapshot import Copy, Saved, SnapshotError, joined, pack, take, unpack
 from detectors.tracks import Change, Tracks
 from schemas import alert as alerts
 from schemas.alert import Alert
@@ -61,24 +62,40 @@ class Partition(Memory):
 
     def adopt(self, program: Program) -> list[Alert]:
         """Go on with another program: state moves over sensor by sensor, what lost its home is cleared."""
-        moved = Partition.restore(program, self.snapshot())
+        moved = Partition._of(program, take(self).saved())
         owed = moved.owed
         moved.owed = []
         self.__dict__.update(moved.__dict__)
         return owed
 
+    def changed_share(self) -> float:
+        """Of the rows: how many changed since the last whole copy."""
+        return float(self.changed.mean()) if len(self.changed) else 1.0
+
+    def copy(self, *, whole: bool = True) -> Copy:
+        """What later alerts depend on, as it stands; else only what changed since the last whole copy."""
+        if not whole:
+            return take(self, np.flatnonzero(self.changed))
+        self.changed[:] = False
+        return take(self)
+
     def snapshot(self) -> bytes:
-        """Everything that later alerts depend on. Self-describing, no code in it."""
-        return pack(self)
+        """A whole copy as bytes. Self-describing, no code in it."""
+        return b"".join(pack(take(self)))
 
     @classmethod
-    def restore(cls, program: Program, data: bytes) -> Partition:
+    def restore(cls, program: Program, whole: bytes, changes: bytes | None = None) -> Partition:
         """A partition that goes on where the snapshot was taken. Raises SnapshotError.
 
         The program may have changed since: episodes without a home in it are cleared by the next `fold`.
         """
+        saved = unpack(whole)
+        return cls._of(program, saved if changes is None else joined(saved, unpack(changes)))
+
+    @classmethod
+    def _of(cls, program: Program, saved: Saved) -> Partition:
         partition = cls(program)
-        unpack(partition, data)
+        fill(partition, saved)
         known = {
             (lane.rule_of(track).name, lane.rule_of(track).mode, partition._subject(i, track)[0])
             for i, lane in enumerate(program.lanes)
@@ -96,7 +113,7 @@ class Partition(Memory):
         heard = np.flatnonzero(run.live)
         if not len(heard):
             return []
-        rounds = Rounds(run, self.last_value, self.tracks)
+        rounds = Rounds(run, self.last_value, self.last_at, self.tracks)
         found: list[tuple[int, Change]] = []
         blind = self.intake.blind_total
         for at in rounds:
@@ -116,10 +133,13 @@ class Partition(Memory):
             rounds.accepted[at] = True
             for i, tracks in enumerate(self.tracks):
                 if tracks.lane.detector.looks_at == "readings":
-                    found += [(i, c) for c in tracks.read(at, row, when, value, paused, rounds.agreed[i])]
+                    agreed, newest = rounds.agreed[i], rounds.newest
+                    changes = tracks.read(at, row, when, value, paused, agreed, newest)
+                    found += [(i, c) for c in changes]
             self.last_at[row], self.last_value[row] = when, value
             self.last_received[row], self.blind_at[row] = run.received[at], total
         row = run.row[heard]
+        self.changed[row] = True
         self.heard_work[row] = run.work[heard]
         np.maximum.at(self.heard_at, row, np.where(run.in_time[heard], run.at[heard], NEVER))
         found.sort(key=lambda item: (item[1].position, item[0], item[1].track))
@@ -158,11 +178,15 @@ class Partition(Memory):
         gateway = self.program.gateway[tracks.lane.row[track]]
         track = track[scope[gateway] & ~self.intake.blind[gateway]]
         row = tracks.lane.row[track]
+        self.changed[row] = True
         gateway = self.program.gateway[row]
         passed = self.intake.city[gateway] - self.last_received[row]
         passed -= self.intake.blind_total[gateway] - self.blind_at[row]
         clock = self.last_at[row] + np.maximum(passed, 0)
-        return tracks.ripe(track, clock, self.last_value[row], city_us)
+        return tracks.ripe(track, clock, self.last_value[row], city_us, self._newest)
+
+    def _newest(self, rows: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.last_value[rows], self.last_at[rows]
 
     def _gaps(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
         row = tracks.lane.row
@@ -174,6 +198,7 @@ class Partition(Memory):
         if not len(track):
             return []
         row = row[track]
+        self.changed[row] = True
         return tracks.judge(track, self.heard_at[row], working[track].astype(np.float64), city_us)
 
     def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:

@@ -1,7 +1,8 @@
 """What a partition remembers of its log: by sensor, by gateway, by track, and the open episodes.
 
-Plain data that folding changes (detectors/fold.py) and a snapshot copies (detectors/snapshot.py). Decides
-nothing.
+Plain data that folding changes (detectors/fold.py) and a snapshot copies (detectors/snapshot.py). `changed`
+marks the rows that, with all their tracks, may differ from what they were when it was last cleared; what is
+kept by gateway or by episode is small and not marked. Decides nothing.
 """
 
 from __future__ import annotations
@@ -28,5 +29,6 @@ class Memory:
         self.blind_at = np.zeros(n, np.int64)  # the gateway's blind time then
         self.heard_at = np.full(n, NEVER)  # newest event time of any reading
         self.heard_work = np.full(n, NEVER)  # the gateway's working time then
+        self.changed = np.ones(n, bool)
         self.open: dict[Key, Alert] = {}
         self.owed: list[Alert] = []

@@ -1,253 +1,343 @@
-"""The state of a partition as bytes, and back, into a program that may have changed meanwhile.
+"""The memory of a partition as bytes, and back: whole, or only the rows that changed since a whole one.
 
-Layout: "CVDS", version, crc32, then msgpack of plain arrays by name; no pickle. State moves over by name:
-rows by sensor number, gateways by id, episodes by (detector, subject, rule, mode), what a detector remembers
-only where rule version and shape of the conditions are the same. What has no home in the new program is left
-out.
+`take` copies, so that folding can go on; `pack` may run in another thread, and copies nothing more: it gives
+buffers to be written one behind the other. Layout: "CVDS", version, size of the directory, the directory
+(msgpack: what is small, and of each array its type, shape and place), the arrays; no pickle. Damage inside
+an array is not noticed here: whoever keeps the bytes keeps their checksum (streams/state.py).
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
-from detectors.contract import NO_SLOT
 from detectors.memory import Memory
 from detectors.program import Lane, Program
 from detectors.registry import DETECTORS
-from detectors.tracks import Tracks
 from schemas import alert as alerts
+from schemas.alert import Alert
 from schemas.sequence import Mark
 
 MAGIC = b"CVDS"
-LAYOUT = 1
-_HEAD = struct.Struct("<4sII")
-_ROWS = ("last_at", "last_value", "last_received", "blind_at", "heard_at", "heard_work")
-_GATEWAYS = ("work", "newest", "received", "blind", "blind_since", "blind_total", "blind_seen", "city")
-_TRACKS = ("running", "waiting", "agrees")
+LAYOUT = 2
+"""Of these bytes; raise it when a detector's state changes its meaning. Its shape describes itself."""
+
+ROWS = ("last_at", "last_value", "last_received", "blind_at", "heard_at", "heard_work")
+GATEWAYS = ("work", "newest", "received", "blind", "blind_since", "blind_total", "blind_seen", "city")
+FLAGS = ("running", "waiting", "agrees")
+_HEAD = struct.Struct("<4sIQ")
+_ALIGNED = 8
+
+Marks = dict[str, list[tuple[int, int, tuple[int, ...]]]]
+Arrays = dict[str, np.ndarray]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class SnapshotError(ValueError):
     """Bytes that are no snapshot of this layout, with what is wrong."""
 
 
-class _Array(msgspec.Struct, array_like=True, frozen=True):
-    dtype: str
-    shape: tuple[int, ...]
-    data: bytes
+class Label(msgspec.Struct, array_like=True, frozen=True):
+    """What identifies tracks beside their rows; state fits where version and shape are the same."""
 
-    @classmethod
-    def of(cls, array: np.ndarray) -> _Array:
-        return cls(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
-
-    def array(self) -> np.ndarray:
-        return np.frombuffer(self.data, np.dtype(self.dtype)).reshape(self.shape)
-
-
-class _Label(msgspec.Struct, array_like=True, frozen=True):
     rule: str
     mode: str
     version: str
     shape: int
 
 
+@dataclass(frozen=True)
+class SavedLane:
+    """`row`, `labels` and `label` are empty in changes: the whole one has them."""
+
+    detector: str
+    row: np.ndarray
+    labels: tuple[Label, ...]
+    label: np.ndarray  # by track
+    state: Arrays
+    episodes: Arrays
+    flags: Arrays
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Arrays are by row of `numbers`, by gateway and by track; in changes only those of the rows `only`."""
+
+    only: np.ndarray | None
+    numbers: np.ndarray
+    gateways: tuple[str, ...]
+    rows: Arrays
+    by_gateway: Arrays
+    lanes: tuple[SavedLane, ...]
+    marks: Marks
+    generations: dict[str, int]
+    owners: list[tuple[str, int, tuple[str, ...]]]
+    city_us: int
+    wall_us: int
+    open: Sequence[Alert]
+    owed: Sequence[Alert]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A memory as it stood at one moment. What is computed of the program waits for `saved`."""
+
+    program: Program
+    arrays: Saved
+    copied_bytes: int
+
+    @property
+    def whole(self) -> bool:
+        return self.arrays.only is None
+
+    def saved(self) -> Saved:
+        if not self.whole:
+            return self.arrays
+        lanes = []
+        for lane, kept in zip(self.program.lanes, self.arrays.lanes, strict=True):
+            labels, label = labels_of(lane)
+            lanes.append(replace(kept, row=lane.row, labels=labels, label=label))
+        return replace(self.arrays, numbers=self.program.numbers, lanes=tuple(lanes))
+
+
+def take(memory: Memory, only: np.ndarray | None = None) -> Copy:
+    """All of it, or the rows `only` (ascending) and what is not kept by row."""
+    intake, size = memory.intake, 0
+    none = np.empty(0, np.int32)
+
+    def copy(array: np.ndarray, at: np.ndarray | None) -> np.ndarray:
+        nonlocal size
+        copied = array.copy() if at is None else array[at]
+        size += copied.nbytes
+        return copied
+
+    lanes = []
+    for tracks in memory.tracks:
+        lane, at = tracks.lane, only
+        if only is not None:
+            at = None if lane.detector.looks_at == "gateways" else lane.track_of[only]
+            at = at if at is None else at[at >= 0]
+        state = {name: copy(array, at) for name, array in tracks.state._asdict().items()}
+        episodes = {name: copy(array, at) for name, array in tracks.episodes._asdict().items()}
+        flags = {name: copy(getattr(tracks, name), at) for name in FLAGS}
+        lanes.append(SavedLane(lane.detector.name, none, (), none, state, episodes, flags))
+    arrays = Saved(
+        only=only,
+        numbers=none,
+        gateways=tuple(gateway.gateway for gateway in memory.program.gateways),
+        rows={name: copy(getattr(memory, name), only) for name in ROWS},
+        by_gateway={name: copy(getattr(intake, name), None) for name in GATEWAYS},
+        lanes=tuple(lanes),
+        marks={
+            gateway: [(epoch, mark.contiguous, mark.ahead) for epoch, mark in marks.items()]
+            for gateway, marks in intake.marks.items()
+        },
+        generations=dict(intake.generations),
+        owners=[(name, generation, owned) for name, (generation, owned) in intake.owners.items()],
+        city_us=intake.city_us,
+        wall_us=intake.wall_us,
+        open=tuple(memory.open.values()),
+        owed=tuple(memory.owed),
+    )
+    return Copy(memory.program, arrays, size)
+
+
+def marks_of(saved: Saved) -> dict[str, dict[int, Mark]]:
+    return {
+        gateway: {epoch: Mark(contiguous, ahead) for epoch, contiguous, ahead in marks}
+        for gateway, marks in saved.marks.items()
+    }
+
+
+def labels_of(lane: Lane) -> tuple[tuple[Label, ...], np.ndarray]:
+    """Each distinct label once, and which of them by track."""
+    pairs, label = np.unique(lane.rule.astype(np.int64) << 32 | lane.kind, return_inverse=True)
+    labels = []
+    for pair in pairs.tolist():
+        rule, bound = lane.rules[pair >> 32], lane.bounds[pair & 0xFFFF_FFFF]
+        shape = zlib.crc32("\x1f".join(bound.shape).encode())
+        labels.append(Label(rule.name, rule.mode, rule.version, shape))
+    return tuple(labels), label.astype(np.int32)
+
+
+def joined(base: Saved, changes: Saved) -> Saved:
+    """The whole that stood when the changes were taken. Raises SnapshotError if they are not of this base."""
+    only = changes.only
+    if only is None or base.only is not None:
+        raise SnapshotError("expected a whole snapshot and changes to it")
+    if [lane.detector for lane in base.lanes] != [lane.detector for lane in changes.lanes]:
+        raise SnapshotError("the changes have other lanes than the whole snapshot")
+    row_changed = np.zeros(len(base.numbers), bool)
+    row_changed[only] = True
+    lanes = []
+    for old, new in zip(base.lanes, changes.lanes, strict=True):
+        at_gateway = DETECTORS[old.detector].looks_at == "gateways"
+        at = slice(None) if at_gateway else np.flatnonzero(row_changed[old.row])
+        lanes.append(
+            replace(
+                old,
+                state=_over(old.state, new.state, at),
+                episodes=_over(old.episodes, new.episodes, at),
+                flags=_over(old.flags, new.flags, at),
+            )
+        )
+    rows = _over(base.rows, changes.rows, only)
+    return replace(changes, only=None, numbers=base.numbers, rows=rows, lanes=tuple(lanes))
+
+
+def _over(old: Arrays, new: Arrays, at: np.ndarray | slice) -> Arrays:
+    found = {}
+    for name, array in old.items():
+        found[name] = array.copy()
+        found[name][at] = new[name]
+    return found
+
+
+# Bytes
+
+
+class _Array(msgspec.Struct, array_like=True, frozen=True):
+    dtype: str
+    shape: tuple[int, ...]
+    at: int  # in the body
+
+
 class _Lane(msgspec.Struct, frozen=True):
     detector: str
     row: _Array
-    labels: tuple[_Label, ...]
-    label: _Array  # by track
+    labels: tuple[Label, ...]
+    label: _Array
     state: dict[str, _Array]
     episodes: dict[str, _Array]
     flags: dict[str, _Array]
 
 
-class _Snapshot(msgspec.Struct, frozen=True):
+class _Directory(msgspec.Struct, frozen=True):
+    only: _Array | None
     numbers: _Array
     gateways: tuple[str, ...]
     rows: dict[str, _Array]
     by_gateway: dict[str, _Array]
     lanes: tuple[_Lane, ...]
-    marks: dict[str, list[tuple[int, int, tuple[int, ...]]]]
+    marks: Marks
     generations: dict[str, int]
     owners: list[tuple[str, int, tuple[str, ...]]]
     city_us: int
     wall_us: int
     open: list[bytes]
     owed: list[bytes]
+    body: int
 
 
-_decoder = msgspec.msgpack.Decoder(_Snapshot)
+_decoder = msgspec.msgpack.Decoder(_Directory)
 
 
-def pack(memory: Memory) -> bytes:
-    intake, program = memory.intake, memory.program
-    snapshot = _Snapshot(
-        numbers=_Array.of(program.numbers),
-        gateways=tuple(gateway.gateway for gateway in program.gateways),
-        rows={name: _Array.of(getattr(memory, name)) for name in _ROWS},
-        by_gateway={name: _Array.of(getattr(intake, name)) for name in _GATEWAYS},
-        lanes=tuple(_lane(tracks) for tracks in memory.tracks),
-        marks={
-            gateway: [(epoch, mark.contiguous, mark.ahead) for epoch, mark in marks.items()]
-            for gateway, marks in intake.marks.items()
-        },
-        generations=intake.generations,
-        owners=[(name, generation, owned) for name, (generation, owned) in intake.owners.items()],
-        city_us=intake.city_us,
-        wall_us=intake.wall_us,
-        open=[alerts.encode(message) for message in memory.open.values()],
-        owed=[alerts.encode(message) for message in memory.owed],
+def pack(copy: Copy) -> list[bytes | memoryview]:
+    """Buffers, to be written one behind the other."""
+    saved = copy.saved()
+    parts: list[bytes | memoryview] = []
+    size = 0
+
+    def entry(array: np.ndarray) -> _Array:
+        nonlocal size
+        kept = _Array(array.dtype.str, array.shape, size)
+        if array.nbytes:
+            parts.append(np.ascontiguousarray(array).data.cast("B"))
+            parts.append(bytes(-array.nbytes % _ALIGNED))
+            size += array.nbytes + -array.nbytes % _ALIGNED
+        return kept
+
+    facts = _Directory(
+        only=None if saved.only is None else entry(saved.only),
+        numbers=entry(saved.numbers),
+        gateways=saved.gateways,
+        rows=_each(saved.rows, entry),
+        by_gateway=_each(saved.by_gateway, entry),
+        lanes=tuple(
+            _Lane(
+                detector=lane.detector,
+                row=entry(lane.row),
+                labels=lane.labels,
+                label=entry(lane.label),
+                state=_each(lane.state, entry),
+                episodes=_each(lane.episodes, entry),
+                flags=_each(lane.flags, entry),
+            )
+            for lane in saved.lanes
+        ),
+        marks=saved.marks,
+        generations=saved.generations,
+        owners=saved.owners,
+        city_us=saved.city_us,
+        wall_us=saved.wall_us,
+        open=[alerts.encode(message) for message in saved.open],
+        owed=[alerts.encode(message) for message in saved.owed],
+        body=0,
     )
-    body = msgspec.msgpack.encode(snapshot)
-    return _HEAD.pack(MAGIC, LAYOUT, zlib.crc32(body)) + body
+    directory = msgspec.msgpack.encode(msgspec.structs.replace(facts, body=size))
+    directory += b" " * (-(_HEAD.size + len(directory)) % _ALIGNED)
+    return [_HEAD.pack(MAGIC, LAYOUT, len(directory)), directory, *parts]
 
 
-def unpack(memory: Memory, data: bytes) -> None:
-    """Into a new memory. Raises SnapshotError and then leaves it undefined."""
+def unpack(data: bytes) -> Saved:
+    """Its arrays are views of `data`. Raises SnapshotError."""
     try:
-        _fill(memory, _open(data))
-    except SnapshotError:
-        raise
-    except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise SnapshotError(f"the snapshot does not fit: {error}") from error
+        return _unpacked(data)
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
+        raise error if isinstance(error, SnapshotError) else SnapshotError(f"no snapshot: {error}") from error
 
 
-def _open(data: bytes) -> _Snapshot:
+def _unpacked(data: bytes) -> Saved:
     if len(data) < _HEAD.size:
         raise SnapshotError(f"a snapshot has at least {_HEAD.size} bytes, this has {len(data)}")
-    magic, layout, crc = _HEAD.unpack_from(data)
+    magic, layout, size = _HEAD.unpack_from(data)
     if magic != MAGIC:
         raise SnapshotError(f"expected magic {MAGIC!r}, got {magic!r}")
     if layout != LAYOUT:
         raise SnapshotError(f"expected layout {LAYOUT}, got {layout}")
-    body = memoryview(data)[_HEAD.size :]
-    if zlib.crc32(body) != crc:
-        raise SnapshotError("crc32 does not match: the file is cut or damaged")
-    return _decoder.decode(body)
+    body = _HEAD.size + size
+    found = _decoder.decode(memoryview(data)[_HEAD.size : body].tobytes().rstrip(b" "))
+    if len(data) != body + found.body:
+        raise SnapshotError(f"expected {body + found.body} bytes, got {len(data)}")
 
+    def array(entry: _Array) -> np.ndarray:
+        count = int(np.prod(entry.shape, dtype=np.int64))
+        return np.frombuffer(data, np.dtype(entry.dtype), count, body + entry.at).reshape(entry.shape)
 
-def _lane(tracks: Tracks) -> _Lane:
-    labels, label = labels_of(tracks.lane)
-    return _Lane(
-        detector=tracks.lane.detector.name,
-        row=_Array.of(tracks.lane.row),
-        labels=labels,
-        label=_Array.of(label),
-        state={name: _Array.of(array) for name, array in tracks.state._asdict().items()},
-        episodes={name: _Array.of(array) for name, array in tracks.episodes._asdict().items()},
-        flags={name: _Array.of(getattr(tracks, name)) for name in _TRACKS},
+    return Saved(
+        only=None if found.only is None else array(found.only),
+        numbers=array(found.numbers),
+        gateways=found.gateways,
+        rows=_each(found.rows, array),
+        by_gateway=_each(found.by_gateway, array),
+        lanes=tuple(
+            SavedLane(
+                detector=lane.detector,
+                row=array(lane.row),
+                labels=lane.labels,
+                label=array(lane.label),
+                state=_each(lane.state, array),
+                episodes=_each(lane.episodes, array),
+                flags=_each(lane.flags, array),
+            )
+            for lane in found.lanes
+        ),
+        marks=found.marks,
+        generations=found.generations,
+        owners=found.owners,
+        city_us=found.city_us,
+        wall_us=found.wall_us,
+        open=[alerts.decode(message) for message in found.open],
+        owed=[alerts.decode(message) for message in found.owed],
     )
 
 
-def labels_of(lane: Lane) -> tuple[tuple[_Label, ...], np.ndarray]:
-    """What identifies tracks beside their rows: each distinct label once, and which of them by track."""
-    pairs, label = np.unique(lane.rule.astype(np.int64) << 32 | lane.kind, return_inverse=True)
-    labels = []
-    for pair in pairs.tolist():
-        rule, bound = lane.rules[pair >> 32], lane.bounds[pair & 0xFFFF_FFFF]
-        shape = zlib.crc32("\x1f".join(bound.shape).encode())
-        labels.append(_Label(rule.name, rule.mode, rule.version, shape))
-    return tuple(labels), label.astype(np.int32)
-
-
-def _fill(memory: Memory, saved: _Snapshot) -> None:
-    intake, program = memory.intake, memory.program
-    old_numbers = saved.numbers.array()
-    _, new, old = np.intersect1d(program.numbers, old_numbers, return_indices=True)
-    for name in _ROWS:
-        getattr(memory, name)[new] = saved.rows[name].array()[old]
-    was = {gateway: i for i, gateway in enumerate(saved.gateways)}
-    pairs = [(i, was[g.gateway]) for i, g in enumerate(program.gateways) if g.gateway in was]
-    here, there = np.array(pairs, np.int64).reshape(-1, 2).T
-    for name in _GATEWAYS:
-        getattr(intake, name)[here] = saved.by_gateway[name].array()[there]
-    intake.marks = {
-        gateway: {epoch: Mark(contiguous, ahead) for epoch, contiguous, ahead in marks}
-        for gateway, marks in saved.marks.items()
-    }
-    intake.generations = dict(saved.generations)
-    intake.owners = {name: (generation, owned) for name, generation, owned in saved.owners}
-    intake.city_us, intake.wall_us = saved.city_us, saved.wall_us
-    for data in saved.open:
-        message = alerts.decode(data)
-        memory.open[message.rule, message.mode, message.subject] = message
-    memory.owed = [alerts.decode(data) for data in saved.owed]
-    _move(memory.tracks, program, saved)
-
-
-class _Homes(NamedTuple):
-    """Where the tracks of one rule are kept: parallel arrays."""
-
-    subject: np.ndarray
-    lane: np.ndarray
-    track: np.ndarray
-    label: np.ndarray
-
-
-def _move(all_tracks: list[Tracks], program: Program, saved: _Snapshot) -> None:
-    """Each track's state from the saved track of the same name, if there is one."""
-    homes = _homes(program, saved)
-    for tracks in all_tracks:
-        name = tracks.lane.detector.name
-        labels, label_of = labels_of(tracks.lane)
-        at_gateway = tracks.lane.detector.looks_at == "gateways"
-        subject = tracks.lane.row if at_gateway else program.numbers[tracks.lane.row]
-        for number, label in enumerate(labels):
-            same = homes.get((name, label.rule, label.mode))
-            found = same or homes.get((name, label.rule, None))
-            if found is None:
-                continue
-            mine = np.flatnonzero(label_of == number)
-            _, here, there = np.intersect1d(
-                subject[mine], found.subject, assume_unique=True, return_indices=True
-            )
-            source = found.lane[there] << 32 | found.label[there]
-            for pair in np.unique(source).tolist():
-                kept, pick = saved.lanes[pair >> 32], source == pair
-                old = kept.labels[pair & 0xFFFF_FFFF]
-                fits = (old.version, old.shape) == (label.version, label.shape)
-                new, track = mine[here[pick]], found.track[there[pick]]
-                _copy(tracks, kept, new, track, whole=same is not None, fits=fits)
-
-
-def _homes(program: Program, saved: _Snapshot) -> dict[tuple[str, str, str | None], _Homes]:
-    """(detector, rule, mode) -> its tracks; under mode None those of any one mode of the rule."""
-    numbers = saved.numbers.array()
-    index = {gateway.gateway: i for i, gateway in enumerate(program.gateways)}
-    gateways = np.array([index.get(name, -1 - i) for i, name in enumerate(saved.gateways)], np.int64)
-    pieces: dict[tuple[str, str, str | None], list[_Homes]] = {}
-    for i, kept in enumerate(saved.lanes):
-        at_gateway = DETECTORS[kept.detector].looks_at == "gateways"
-        subject = (gateways if at_gateway else numbers)[kept.row.array()]
-        label = kept.label.array()
-        for j, mark in enumerate(kept.labels):
-            track = np.flatnonzero(label == j)
-            home = _Homes(subject[track], np.full(len(track), i), track, np.full(len(track), j))
-            pieces.setdefault((kept.detector, mark.rule, mark.mode), []).append(home)
-    homes = {key: _Homes(*map(np.concatenate, zip(*parts, strict=True))) for key, parts in pieces.items()}
-    for (detector, rule, _), home in list(homes.items()):
-        homes.setdefault((detector, rule, None), home)
-    return homes
-
-
-def _copy(tracks: Tracks, lane: _Lane, new: np.ndarray, old: np.ndarray, *, whole: bool, fits: bool) -> None:
-    if fits:
-        for name, array in tracks.state._asdict().items():
-            source = lane.state[name].array()
-            if array.ndim == 1:
-                array[new] = source[old]
-            else:
-                width = min(array.shape[1], source.shape[1])
-                array[new, :width] = source[old, :width]
-        for name in _TRACKS:
-            getattr(tracks, name)[new] = lane.flags[name].array()[old]
-    if whole:
-        for name, array in tracks.episodes._asdict().items():
-            array[new] = lane.episodes[name].array()[old]
-        if not fits:
-            tracks.episodes.slot[new] = NO_SLOT
-            tracks.running[new] = tracks.episodes.level[new] > 0
+def _each(named: Mapping[str, A], change: Callable[[A], B]) -> dict[str, B]:
+    return {name: change(one) for name, one in named.items()}

@@ -28,9 +28,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from schemas import topics
 from streams.app import DetectApp, build_app
 from streams.held import Held, Partitions
+from streams.places import place_of
 from streams.publish import AlertWriter
 from streams.rules import Versions
-from streams.state import SnapshotFolder
+from streams.state import Snapshots
 from streams.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Detect:
         """Until `stop`, with a snapshot and a commit at the end. Raises whatever went wrong."""
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as resources:
-            snapshots = SnapshotFolder(self._folder / await _cluster_id(self._kafka))
+            place = place_of(str(self._folder), await _cluster_id(self._kafka), self._worker)
+            snapshots = Snapshots(place)
             await asyncio.to_thread(snapshots.open)
             versions = await resources.enter_async_context(Versions(self._kafka))
             alerts = await resources.enter_async_context(AlertWriter(self._kafka, self._now_us))
@@ -232,6 +234,7 @@ class Detect:
                 self._watchdog.excuse()
                 continue
             processed = {number: held.lane.next_offset for number, held in partitions.held.items()}
+            LAG.clear()  # a partition that went to another worker is that one's to tell
             for number, behind in self._watchdog.look(time.monotonic(), processed, ends).items():
                 LAG.labels(number).set(behind)
 

@@ -1,8 +1,9 @@
 """The partitions a worker holds: from assignment to release, with their snapshots in between.
 
 The order that makes kill -9 harmless is here: alerts acknowledged by Kafka, snapshot on disk, messages
-acknowledged to Faust (which commits them). On assignment a partition goes on behind its newest usable
-snapshot; without one it is read again from the first message that Kafka kept
+acknowledged to Faust (which commits them). A snapshot is copied at once, so that folding goes on, and
+written by a thread: whole, or what changed since the last whole one. On assignment a partition goes on
+behind its newest usable snapshot; without one it is read again from the first message that Kafka kept
 (docs/decisions/021-without-a-snapshot.md). Does not fold: streams/detect.py does, under the same lock.
 """
 
@@ -13,17 +14,19 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from detectors.fold import SnapshotError
+from detectors.program import Program
+from detectors.snapshot import Copy, pack
 from schemas import topics
 from streams.lane import Lane, empty_lane, restored_lane
 from streams.publish import Sent
 from streams.rules import Versions
-from streams.state import Snapshot, SnapshotFolder
+from streams.state import Header, Snapshots, Superseded
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +34,23 @@ SNAPSHOT_SECONDS = Histogram(
     "cityvigil_detect_snapshot_seconds", "waiting for alerts and writing one snapshot"
 )
 SNAPSHOT_BYTES = Gauge("cityvigil_detect_snapshot_bytes", "size of the last snapshot", ["partition"])
+SNAPSHOTS = Counter(
+    "cityvigil_detect_snapshots_total", "snapshots written: whole, or changes to one", ["kind"]
+)
+COPY_SECONDS = Histogram(
+    "cityvigil_detect_snapshot_copy_seconds",
+    "copying the state, during which its stream stands still",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+)
+COPIED_BYTES = Counter(
+    "cityvigil_detect_snapshot_copied_bytes_total", "state copied in memory to be written; once a snapshot"
+)
 
-SNAPSHOT_EVERY_S = 10.0
+SNAPSHOT_EVERY_S = 30.0
+"""At the latest, if anything came; before that when reading again would take `replay_s`."""
+
+WHOLE_ABOVE = 0.5
+"""Share of the sensors that changed since the last whole snapshot, above which the next one is whole too."""
 
 
 class LostMessages(RuntimeError):
@@ -48,6 +66,13 @@ class Message(Protocol):
     def ack(self, consumer: Any) -> bool: ...
 
 
+class Base(NamedTuple):
+    """The last whole snapshot on disk; changes since then can be written for the same program only."""
+
+    crc: str
+    program: Program
+
+
 @dataclass(slots=True)
 class Held:
     """One partition. What is `folded` is acknowledged with the next snapshot, whose alerts are in `sent`."""
@@ -61,6 +86,8 @@ class Held:
     replay_s: float = 0.0  # what reading again from the last snapshot would take
     snapshot_at: float = field(default_factory=time.monotonic)
     writing: asyncio.Task[None] | None = None
+    base: Base | None = None
+    leaving: bool = False
 
     def unseen(self, messages: list[Message]) -> list[tuple[int, bytes]]:
         """Those that the state does not hold. Raises LostMessages when Faust skipped some."""
@@ -87,7 +114,7 @@ class Partitions:
         self,
         *,
         versions: Versions,
-        snapshots: SnapshotFolder,
+        snapshots: Snapshots,
         offsets: AIOKafkaConsumer,
         replay_s: float,
         failed: Callable[[BaseException], None],
@@ -129,6 +156,7 @@ class Partitions:
             for number in sorted(partitions & set(self.held)):
                 held = self.held[number]
                 held.waiting.clear()
+                held.leaving = True
                 if held.writing is not None:
                     await held.writing
                 if held.folded:
@@ -162,20 +190,48 @@ class Partitions:
 
     def _start_snapshot(self, held: Held, consumer: Any) -> asyncio.Task[None]:
         """Takes the state as it is now; done when it is on disk and its messages are acknowledged."""
-        snapshot = held.lane.snapshot(held.generation)
-        saving = self._save(snapshot, held.sent, held.folded, consumer)
+        fold = held.lane.fold
+        base = held.base if held.base is not None and held.base.program is fold.program else None
+        if fold.changed_share() > WHOLE_ABOVE:
+            base = None
+        with COPY_SECONDS.time():
+            copy = fold.copy(whole=base is None)
+        COPIED_BYTES.inc(copy.copied_bytes)
+        header = held.lane.header(held.generation)
+        saving = self._save(held, header, copy, base, held.sent, held.folded, consumer)
         held.sent, held.folded, held.replay_s, held.snapshot_at = [], [], 0.0, time.monotonic()
         task = asyncio.create_task(saving, name=f"snapshot of partition {held.lane.number}")
         task.add_done_callback(self._saved)
         return task
 
-    async def _save(self, snapshot: Snapshot, sent: list[Sent], folded: list[Message], consumer: Any) -> None:
-        with SNAPSHOT_SECONDS.time():
-            await asyncio.gather(*sent)
-            size = await asyncio.to_thread(self._snapshots.write, snapshot)
-        SNAPSHOT_BYTES.labels(snapshot.header.partition).set(size)
+    async def _save(
+        self,
+        held: Held,
+        header: Header,
+        copy: Copy,
+        base: Base | None,
+        sent: list[Sent],
+        folded: list[Message],
+        consumer: Any,
+    ) -> None:
+        try:
+            with SNAPSHOT_SECONDS.time():
+                await asyncio.gather(*sent)
+                crc, size = await asyncio.to_thread(self._written, header, copy, base)
+        except Superseded as error:
+            if not held.leaving:
+                raise
+            log.warning("%s: left to it", error)
+            return
+        if base is None:
+            held.base = Base(crc, copy.program)
+        SNAPSHOT_BYTES.labels(header.partition).set(size)
+        SNAPSHOTS.labels("whole" if base is None else "changes").inc()
         for message in folded:
             message.ack(consumer)
+
+    def _written(self, header: Header, copy: Copy, base: Base | None) -> tuple[str, int]:
+        return self._snapshots.write(header, pack(copy), base.crc if base else None)
 
     def _saved(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):

@@ -62,15 +62,14 @@ class Lane:
             self.next_offset = messages[-1][0] + 1
         return alerts
 
-    def snapshot(self, generation: int) -> Snapshot:
-        header = Header(
+    def header(self, generation: int) -> Header:
+        return Header(
             partition=self.number,
             generation=generation,
             offset=self.next_offset - 1,
             registry=self.registry,
             rules=self.rules,
         )
-        return Snapshot(header, self.fold.snapshot())
 
     def not_ready(self) -> str | None:
         return None if self.rules else f"no rules yet in partition {self.number}"
@@ -112,7 +111,7 @@ async def restored_lane(snapshot: Snapshot, versions: Versions) -> Lane:
     """The state that a snapshot holds. Raises detectors.fold.SnapshotError."""
     head = snapshot.header
     program = await _program(versions, head.partition, head.registry, head.rules)
-    fold = Partition.restore(program, snapshot.state)
+    fold = Partition.restore(program, snapshot.whole, snapshot.changes)
     return Lane(head.partition, versions, fold, head.offset + 1, head.registry, head.rules)
 
 

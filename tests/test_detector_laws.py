@@ -22,6 +22,7 @@ from detectors.contract import Batch, Bound
 from detectors.fold import Partition
 from detectors.program import Program, compile_program
 from detectors.registry import DETECTORS
+from detectors.snapshot import SnapshotError, pack
 from schemas import alert as alerts
 from schemas.catalogue import catalogue, default_rules
 from schemas.control import Control
@@ -222,6 +223,48 @@ def test_a_snapshot_anywhere_changes_no_message(name: str, log: Log, data: st.Da
     assert restored.snapshot() == data_before
     found += restored.fold(log[cut:])
     assert [alerts.encode(message) for message in found] == messages(program, log)
+
+
+@slowly
+@given(log=logs(), data=st.data())
+def test_a_whole_snapshot_and_the_rows_changed_since_are_the_state_itself(
+    log: Log, data: st.DataObject
+) -> None:
+    program = PROGRAMS["all"]
+    base_at, cut = sorted(data.draw(st.tuples(st.integers(0, len(log)), st.integers(0, len(log)))))
+    partition = Partition(program)
+    partition.fold(log[:base_at])
+    base = b"".join(pack(partition.copy()))
+    middle = data.draw(st.integers(base_at, cut))
+    partition.fold(log[base_at:middle])
+    earlier = b"".join(pack(partition.copy(whole=False)))
+    partition.fold(log[middle:cut])
+    changes = partition.copy(whole=False)
+    whole_then = partition.snapshot()
+    partition.fold(log[cut:])  # before the copy is packed: folding on must not reach into it
+    restored = Partition.restore(program, base, b"".join(pack(changes)))
+    assert restored.snapshot() == whole_then
+    assert Partition.restore(program, base, earlier).changed.all()
+    with pytest.raises(SnapshotError):
+        Partition.restore(program, base, base)
+    with pytest.raises(SnapshotError):
+        Partition.restore(program, earlier)
+
+
+def test_changes_hold_only_the_rows_that_changed() -> None:
+    partition = Partition(PROGRAMS["all"])
+    readings = [a_reading(s.sensor, 0, 0.0) for s in SENSORS if s.gateway == "gw-1"]
+    partition.fold([a_frame(*readings)])
+    whole = partition.copy()
+    assert partition.changed_share() == 0.0
+    partition.fold([a_frame(a_reading(SENSORS[0].sensor, 60, 0.0), sequence=2)])
+    changes = partition.copy(whole=False)
+    assert changes.arrays.only is not None
+    assert changes.arrays.only.tolist() == [0]
+    assert changes.copied_bytes < whole.copied_bytes / 4
+    again = partition.copy(whole=False).arrays.only
+    assert again is not None
+    assert again.tolist() == [0], "counted from the whole copy on, not from the last one"
 
 
 @slowly
