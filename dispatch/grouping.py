@@ -1,10 +1,10 @@
 """Which case an alert belongs to. Pure, and by event time only.
 
-An alert joins the open case of its zone and network if it was raised within 30 minutes of event time
-of that case's alerts, or one that correlation links (a gas leak and methane in the sewer beside it);
-else it opens one. The answer depends on the log alone: not on when messages arrived, in which batch,
-or how often. So only alerts of one zone are compared, which one partition keeps in order; an alert
-without a zone stands alone.
+An alert joins the open case of its zone and network if it was raised within 30 minutes of event time of
+that case's alerts; or one that correlation links (a gas leak and methane in the sewer beside it), however
+much later the effect may come; or one that already holds such an alert of its network. Else it opens one.
+The answer depends on the log alone: not on when messages arrived, in which batch, or how often. So only
+alerts of one zone are compared, which one partition keeps in order; one without a zone stands alone.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from detectors.correlation import Link
+from detectors.correlation import LONGEST_LAG_S, Link
 from schemas.alert import Alert
 from schemas.case import ENDED, Case
 
 DEVICE = "device"
 JOIN_WITHIN = dt.timedelta(minutes=30)
+LINK_WITHIN = max(JOIN_WITHIN, dt.timedelta(seconds=LONGEST_LAG_S))
 
 Linked = Callable[[Alert, Alert], Link | None]
 
@@ -53,11 +54,15 @@ def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> tupl
     fitting = []
     for candidate in candidates:
         case = candidate.case
-        if alert.zone is None or case.zone != alert.zone or case.state in ENDED or not _near(alert, case):
+        if alert.zone is None or case.zone != alert.zone or case.state in ENDED or case.event_first is None:
             continue
-        own = case.network == alert.network
-        link = None if own else _link(alert, candidate, linked)
-        if own or link is not None:
+        if case.network == alert.network:
+            own, link = True, None
+            fits = _near(alert, case)
+        else:
+            own, link = False, _link(alert, candidate, linked)
+            fits = link is not None or _holds_its_like(alert, candidate)
+        if fits:
             fitting.append((own, case.event_last, case.case_id, case, link))
     best = max(fitting, key=lambda entry: entry[:3], default=None)
     return best[3:] if best else None
@@ -75,6 +80,14 @@ def _near(alert: Alert, case: Case) -> bool:
     if case.event_first is None or case.event_last is None:  # begun by a person: merged by a person
         return False
     return case.event_first - JOIN_WITHIN <= alert.observed_at <= case.event_last + JOIN_WITHIN
+
+
+def _holds_its_like(alert: Alert, candidate: Candidate) -> bool:
+    """Whether an alert of the same network was taken in before: what follows belongs with it."""
+    return alert.network != DEVICE and any(
+        known.network == alert.network and abs(known.observed_at - alert.observed_at) <= JOIN_WITHIN
+        for known in candidate.alerts
+    )
 
 
 def _link(alert: Alert, candidate: Candidate, linked: Linked) -> Link | None:

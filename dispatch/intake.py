@@ -169,7 +169,7 @@ async def _candidates(work: Ledger, alert: Alert) -> list[Candidate]:
     rows = await work.rows(
         "select * from cases where open and zone = %s and event_first <= %s and event_last >= %s"
         " order by case_id for update",
-        (alert.zone, alert.observed_at + grouping.JOIN_WITHIN, alert.observed_at - grouping.JOIN_WITHIN),
+        (alert.zone, alert.observed_at + grouping.LINK_WITHIN, alert.observed_at - grouping.LINK_WITHIN),
     )
     found = []
     for row in rows:

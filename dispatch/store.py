@@ -19,6 +19,7 @@ import msgspec
 from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool
 
+from detectors.correlation import probable_cause
 from dispatch import clocks, ledger, lifecycle, views
 from dispatch.grouping import case_id_of
 from dispatch.ledger import Ledger
@@ -139,6 +140,7 @@ class Store:
         return {
             **views.case_item(case, now),
             "alerts": [views.alert_item(row) for row in alerts],
+            "probable_cause": views.cause_item(probable_cause([ledger.alert_of(row) for row in alerts])),
             "transitions": [views.transition_item(ledger.transition_of(row)) for row in history],
             "actions": list(lifecycle.possible(case, actor, now)) if actor else [],
         }

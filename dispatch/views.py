@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from detectors.correlation import Cause
 from dispatch import clocks
 from schemas.alert import Alert
 from schemas.case import Case, Transition
@@ -45,6 +46,24 @@ def case_item(case: Case, now: dt.datetime) -> dict[str, Any]:
     item["due_at"] = plain(clocks.due_at(case))
     item["overdue"] = list(clocks.overdue(case, now))
     return item
+
+
+def cause_item(cause: Cause | None) -> dict[str, Any] | None:
+    """What probably caused the other alerts of a case, and by which links they follow from it."""
+    if cause is None:
+        return None
+    return {
+        **_named(cause.alert),
+        "effects": [
+            {**_named(effect), "link": link.name, "text_zh": link.text_zh, "text_en": link.text_en}
+            for effect, link in cause.effects
+        ],
+    }
+
+
+def _named(alert: Alert) -> dict[str, Any]:
+    names = ("alert_id", "subject", "category", "network", "asset")
+    return {name: getattr(alert, name) for name in names}
 
 
 def transition_item(transition: Transition) -> dict[str, Any]:

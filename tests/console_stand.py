@@ -22,6 +22,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import health
+from detectors.correlation import linked
 from dispatch.console.desk import Desk
 from dispatch.console.service import Console
 from dispatch.intake import Message, take
@@ -90,7 +91,7 @@ class Stand:
             work = Ledger(connection, now())
             for alert in alerts:
                 self._offset += 1
-                await take(work, Message(alert, now(), 0, self._offset), lambda one, other: None)
+                await take(work, Message(alert, now(), 0, self._offset), linked)
             await work.finish()
         found = await self.store.alert(alerts[-1].alert_id)
         assert found is not None

@@ -68,10 +68,35 @@ class CasePage(msgspec.Struct):
     next: str | None
 
 
+class NamedAlert(msgspec.Struct):
+    """An alert by what it is and where."""
+
+    alert_id: str
+    subject: str
+    category: str | None
+    network: str
+    asset: str | None
+
+
+class Effect(NamedAlert):
+    """`link` names why it may follow from the cause, in the words of both languages."""
+
+    link: str
+    text_zh: str
+    text_en: str
+
+
+class ProbableCause(NamedAlert):
+    """The alert from which others of the case may follow; a person verifies."""
+
+    effects: list[Effect]
+
+
 class CaseDetail(CaseItem, frozen=True, kw_only=True):
     """A case with its alerts, its history, and what the asker could do now."""
 
     alerts: list[AlertItem]  # type: ignore[assignment]  # a list holds their ids, the detail themselves
+    probable_cause: ProbableCause | None
     transitions: list[Transition]
     actions: list[str]
 

@@ -100,6 +100,22 @@ async def test_one_case_goes_from_alert_to_closed_through_several_people(
     nothing_thrown(duty, crew, checker)
 
 
+async def test_a_case_of_two_networks_says_what_probably_caused_it(stand: Stand, browser: Browser) -> None:
+    leak = a_leak(stand)
+    sewer = a_leak(
+        stand, rule="drain-sewer-methane", category="drain_sewer_methane", network="drainage", level=2,
+        subject="sensor/gw-drain-1/ch4",
+    )  # fmt: skip
+    case_id = await stand.raise_alert(leak, sewer)
+    duty = await page_of(browser, stand, "duty")
+    await row(duty, case_id).click()
+    cause = duty.locator(".cause")
+    await expect(cause.locator("p b")).to_have_text("燃气相邻地下空间甲烷浓度")
+    await expect(cause.locator("li")).to_contain_text("污水")
+    await picture(duty, "probable-cause")
+    nothing_thrown(duty)
+
+
 PRESS_AS_IT_APPEARS = """
 action => new MutationObserver((_, watch) => {
   const form = document.querySelector(`form[data-act="${action}"]`);

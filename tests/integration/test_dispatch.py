@@ -46,6 +46,8 @@ async def test_a_leak_and_its_neighbours_are_one_case_of_the_gas_company(desk: D
     case = await desk.case_of(leak)
     held = {alert["alert_id"] for alert in case["alerts"]}
     assert held == {leak.alert_id, beside.alert_id, sewer.alert_id}
+    assert case["probable_cause"]["alert_id"] in {leak.alert_id, beside.alert_id}
+    assert [one["link"] for one in case["probable_cause"]["effects"]] == ["gas-leak-sewer"]
     assert (case["unit"], case["level"], case["state"]) == ("gas-company", 2, "detected")
     assert case["co_units"] == ["drainage-group"]
     assert case["condition"] == "active"

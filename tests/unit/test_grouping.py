@@ -101,3 +101,20 @@ def test_case_ids_follow_from_the_alert_alone_and_a_second_case_has_its_own() ->
     assert case_id_of(origin_of(alert, ended=False)) == case_id_of(alert.alert_id)
     again = changed(alert, "upgrade", level=1)
     assert case_id_of(origin_of(again, ended=True)) != case_id_of(alert.alert_id)
+
+
+def test_an_effect_joins_hours_after_its_cause() -> None:
+    burst = an_alert(rule="water-main-pressure", category="water_main_pressure", network="water")
+    settling = {"rule": "road-settlement", "category": "road_settlement", "network": "structure"}
+    case = a_case(network="water")
+    held = [Candidate(case, [burst])]
+    late = an_alert(**settling, since=NOON + 5 * 60 * MINUTE)
+    assert joins(late, held, linked) is not None
+    assert joins(an_alert(**settling, since=NOON + 7 * 60 * MINUTE), held, linked) is None
+
+
+def test_what_follows_an_alert_that_was_taken_in_is_taken_in_with_it() -> None:
+    pump = {"rule": "drain-pump-current", "category": "drain_pump_current", "network": "drainage"}
+    held = [Candidate(a_case(), [an_alert(), sewer(since=NOON + 10 * MINUTE)])]
+    assert joins(an_alert(**pump, since=NOON + 20 * MINUTE), held, linked) is not None
+    assert joins(an_alert(**pump, since=NOON + 50 * MINUTE), held, linked) is None
