@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from detectors.around import Key, Source
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -31,6 +32,8 @@ class Batch(NamedTuple):
     paused_us: np.ndarray  # i8, blind time since the reading before: holds do not count it
     level: np.ndarray  # u1, level of the open episode, 0 none
     slot: np.ndarray  # u1, the condition it stands on, NO_SLOT none
+    inputs: np.ndarray | None = None  # f8 [n, sources], what others tell; NaN unknown
+    inputs_at: np.ndarray | None = None  # i8, and when they were measured
 
 
 class Scores(NamedTuple):
@@ -65,7 +68,9 @@ class Bound:
     falls: tuple[Fall, Fall, Fall, Fall]  # for levels 1-4
     shape: tuple[str, ...]  # state fits where this is equal
     reasons: tuple[str, ...] = ()  # what is unguarded, and why
-    width: int = 0  # tracks of different width do not share arrays (threshold: number of windows)
+    width: int = 0  # tracks of different width do not share arrays (threshold: windows, sources, ...)
+    sources: tuple[Source, ...] = ()  # other sensors that it looks at
+    looked_around: bool = False  # another place with the same parameters may be bound otherwise
 
 
 Arrays = Any  # a NamedTuple of numpy arrays
@@ -82,6 +87,9 @@ class Detector:
     screen: Callable[[Arrays, np.ndarray, np.ndarray], np.ndarray | None] | None = None
     looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways
     compares: bool = False  # whether neighbours say something about the same cause
+    bind_among: Callable[[Rule, Sensor, Category, float, Key], Bound] | None = None  # in place of `bind`
+    reconsider: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]] | None = None
+    """As `ripen`, where other sensors are looked at: their newest values may have changed what is met."""
 
 
 def no_scores(n: int) -> Scores:

@@ -6,6 +6,7 @@ the newest value known at that place of the log.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import math
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from detectors.binding import Facts, Slot
 from detectors.contract import NO_SLOT
+from detectors.limits_said import OWN_UNIT, limit_text, saying
 from detectors.program import Lane, Program
+from detectors.slots import Facts
 from detectors.tracks import Change
-from detectors.wording import Finding, number, quantity, sentence, span_en, span_zh
+from detectors.wording import Finding, clock, number, quantity, sentence, span_en, span_zh, unit_text
 from schemas.alert import Alert, Evidence
 from schemas.catalogue import Category, catalogue
 from schemas.clock import to_datetime, to_us
@@ -52,6 +54,7 @@ class Seen:
 def evidence(program: Program, lane: Lane, change: Change, neighbours: Neighbours) -> Evidence:
     rule, bound = lane.rule_of(change.track), lane.bound_of(change.track)
     seen = _SAW[lane.detector.name](program, lane, change)
+    seen = _in_own_words(rule, program, lane, change, seen)
     finding = Finding(
         change.change,
         change.level,
@@ -77,6 +80,29 @@ def evidence(program: Program, lane: Lane, change: Change, neighbours: Neighbour
         neighbours=neighbours.shown,
         unguarded=list(bound.reasons),
     )
+
+
+def _in_own_words(rule: Rule, program: Program, lane: Lane, change: Change, seen: Seen) -> Seen:
+    """The rule's message in place of the detector's words, where it has one; what clears says so itself."""
+    if not (rule.messages.zh or rule.messages.en):
+        return seen
+    at_gateway = lane.detector.looks_at == "gateways"
+    row = int(lane.row[change.track])
+    sensor = None if at_gateway else program.sensors[row]
+    places = {
+        "value": "" if seen.value is None else f"{seen.value:g}",
+        "unit": unit_text(seen.unit),
+        "limit": "" if seen.limit is None else f"{seen.limit:g}",
+        "point": sensor.point if sensor else "",
+        "gateway": sensor.gateway if sensor else program.gateways[row].gateway,
+        "zone": program.gateways[row].zone if at_gateway else program.zones[row],
+        "asset": (sensor.asset if sensor else None) or "",
+        "level": str(change.level),
+        "since": clock(change.since, change.at),
+    }
+    zh = rule.messages.zh.format(**places, title=rule.title_zh, what=seen.what_zh) or seen.what_zh
+    en = rule.messages.en.format(**places, title=rule.title_en, what=seen.what_en) or seen.what_en
+    return dataclasses.replace(seen, what_zh=zh, what_en=en)
 
 
 def withdrawn(last: Alert, at: int) -> Evidence:
@@ -113,9 +139,7 @@ def _threshold(program: Program, lane: Lane, change: Change) -> Seen:
     rule, category = _category(program, lane, change)
     facts: Facts = lane.bound_of(change.track).facts
     slot = facts.slots[0 if change.slot == NO_SLOT or change.slot >= len(facts.slots) else change.slot]
-    value = slot.depth - change.value if slot.shown == "freeboard" else change.value
-    value = change.score if slot.window >= 0 else value
-    limit_zh, limit_en = _limit(slot)
+    looked_at = slot.depth - change.value if slot.shown == "freeboard" else change.score
     # Own weather stations observe; official warnings come from the weather service alone.
     title_zh = f"实况提示：{rule.title_zh}" if category.domain == "weather" else rule.title_zh
     title_en = f"observation: {rule.title_en}" if category.domain == "weather" else rule.title_en
@@ -123,51 +147,77 @@ def _threshold(program: Program, lane: Lane, change: Change) -> Seen:
         doing = ("恢复正常", "back to normal") if change.change == "clear" else ("动作", "active")
         what_zh, what_en = f"{title_zh}：{doing[0]}", f"{title_en}: {doing[1]}"
     else:
-        said_zh, said_en = _saying(slot, value, category)
+        said_zh, said_en = saying(slot, looked_at, change.value, category)
+        limit_zh, limit_en = limit_text(slot)
         what_zh, what_en = f"{title_zh}{said_zh}{limit_zh}", f"{title_en}{said_en}{limit_en}"
+    # What is shown beside the limit is in the limit's own measure: a share, a count, or the category's unit.
+    own = slot.shown in OWN_UNIT and not slot.percent
     return Seen(
         what_zh,
         what_en,
-        value=_finite(value),
-        unit=category.unit,
-        limit=slot.limit,
-        condition=facts.choices[slot.group].text,
+        value=_finite(looked_at * 100 if slot.percent else looked_at),
+        unit=category.unit if own else "%" if slot.percent else "1",
+        limit=slot.limit * 100 if slot.percent else slot.limit,
+        condition=facts.choices[slot.group].text if facts.choices else None,
         window_us=slot.span_us,
     )
 
 
-def _limit(slot: Slot) -> tuple[str, str]:
-    text = f"{abs(slot.limit) if slot.shown in ('roc', 'drop') else slot.limit:.4g}"
-    if slot.side == 0:
-        return "", ""
-    about = f"与设定值 {slot.centre:g} 相差" if slot.centre else ""
-    return f"（{about}限 {text}）", f" (limit {text})"
+def _scored(words: Callable[[str, str, Any], tuple[str, str]]) -> Callable[[Program, Lane, Change], Seen]:
+    """A detector that gives one score to one reading: `words` makes the sentence of what was read, how
+    strange it is, and the detector's facts."""
 
-
-def _saying(slot: Slot, value: float, category: Category) -> tuple[str, str]:
-    amount = quantity(value, category.unit, category.resolution)
-    if slot.shown == "freeboard":
-        return f"：液面距地面 {amount}", f": {amount} below ground"
-    if slot.window < 0:
-        return f" {amount}", f" {amount}"
-    zh, en = span_zh(slot.span_us), span_en(slot.span_us)
-    if math.isnan(value):
-        return f" {zh}内数据不足", f": too little data in {en}"
-    if slot.shown in ("roc", "drop"):
-        size = quantity(abs(value), category.unit, category.resolution)
-        falls = slot.shown == "drop" or value < 0
-        return (
-            f" {zh}内{'下降' if falls else '上升'} {size}",
-            f" {'fell' if falls else 'rose'} {size} in {en}",
+    def saw(program: Program, lane: Lane, change: Change) -> Seen:
+        _, category = _category(program, lane, change)
+        facts = lane.bound_of(change.track).facts
+        amount = quantity(change.value, category.unit, category.resolution)
+        zh, en = words(amount, f"{abs(change.score):.1f}", facts)
+        return Seen(
+            f"{category.name_zh} {zh}",
+            f"{category.quantity} {en}",
+            value=_finite(change.value),
+            unit=category.unit,
+            limit=float(getattr(facts, "limit", 1.0)),
+            condition=lane.detector.name,
         )
-    words = {
-        "sum": ("累计", "sum"),
-        "mean": ("平均", "mean"),
-        "max": ("最高", "maximum"),
-        "min": ("最低", "minimum"),
-    }
-    word_zh, word_en = words[slot.shown]
-    return f" {zh}{word_zh} {amount}", f": {word_en} over {en} {amount}"
+
+    return saw
+
+
+_ewma = _scored(
+    lambda amount, size, facts: (
+        f"{amount}，加权均值偏离自身均值 {size} 倍标准差（限 {facts.limit:g}）",
+        f"{amount}: weighted mean {size} sigma off its own mean (limit {facts.limit:g})",
+    )
+)
+_spike = _scored(
+    lambda amount, size, _: (
+        f"{amount}，偏离前三次读数中位数，幅度为限值的 {size} 倍",
+        f"{amount}: away from the median of the three before, {size} times the limit",
+    )
+)
+_seasonal = _scored(
+    lambda amount, size, _: (
+        f"{amount}，偏离该时段常态，幅度为限值的 {size} 倍",
+        f"{amount}: away from what is usual at this hour, {size} times the limit",
+    )
+)
+
+
+def _plausible(program: Program, lane: Lane, change: Change) -> Seen:
+    _, category = _category(program, lane, change)
+    facts = lane.bound_of(change.track).facts
+    amount, low, high = (
+        quantity(x, category.unit, category.resolution) for x in (change.value, facts.low, facts.high)
+    )
+    return Seen(
+        f"{category.name_zh}测点读数 {amount}，可信范围 {low} 至 {high}",
+        f"{category.quantity} {amount}; plausible is {low} to {high}",
+        value=_finite(change.value),
+        unit=category.unit,
+        limit=facts.high if change.value > facts.high else facts.low,
+        condition="plausible",
+    )
 
 
 def _stuck(program: Program, lane: Lane, change: Change) -> Seen:
@@ -185,65 +235,6 @@ def _stuck(program: Program, lane: Lane, change: Change) -> Seen:
         )
     limit = float(lane.bound_of(change.track).facts.repeats)
     return Seen(*what, value=_finite(change.value), unit=category.unit, limit=limit, condition="stuck")
-
-
-def _ewma(program: Program, lane: Lane, change: Change) -> Seen:
-    _, category = _category(program, lane, change)
-    limit = float(lane.bound_of(change.track).facts.limit)
-    amount = quantity(change.value, category.unit, category.resolution)
-    size = f"{abs(change.score):.1f}"
-    return Seen(
-        f"{category.name_zh} {amount}，加权均值偏离自身均值 {size} 倍标准差（限 {limit:g}）",
-        f"{category.quantity} {amount}: weighted mean {size} sigma off its own mean (limit {limit:g})",
-        value=_finite(change.value),
-        unit=category.unit,
-        limit=limit,
-        condition="ewma",
-    )
-
-
-def _plausible(program: Program, lane: Lane, change: Change) -> Seen:
-    _, category = _category(program, lane, change)
-    facts = lane.bound_of(change.track).facts
-    amount = quantity(change.value, category.unit, category.resolution)
-    low = quantity(facts.low, category.unit, category.resolution)
-    high = quantity(facts.high, category.unit, category.resolution)
-    return Seen(
-        f"{category.name_zh}测点读数 {amount}，可信范围 {low} 至 {high}",
-        f"{category.quantity} {amount}; plausible is {low} to {high}",
-        value=_finite(change.value),
-        unit=category.unit,
-        limit=facts.high if change.value > facts.high else facts.low,
-        condition="plausible",
-    )
-
-
-def _spike(program: Program, lane: Lane, change: Change) -> Seen:
-    _, category = _category(program, lane, change)
-    amount = quantity(change.value, category.unit, category.resolution)
-    size = f"{change.score:.1f}"
-    return Seen(
-        f"{category.name_zh} {amount}，偏离前三次读数中位数，幅度为限值的 {size} 倍",
-        f"{category.quantity} {amount}: away from the median of the three before, {size} times the limit",
-        value=_finite(change.value),
-        unit=category.unit,
-        limit=1.0,
-        condition="spike",
-    )
-
-
-def _seasonal(program: Program, lane: Lane, change: Change) -> Seen:
-    _, category = _category(program, lane, change)
-    amount = quantity(change.value, category.unit, category.resolution)
-    size = f"{change.score:.1f}"
-    return Seen(
-        f"{category.name_zh} {amount}，偏离该时段常态，幅度为限值的 {size} 倍",
-        f"{category.quantity} {amount}: away from what is usual at this hour, {size} times the limit",
-        value=_finite(change.value),
-        unit=category.unit,
-        limit=1.0,
-        condition="seasonal",
-    )
 
 
 def _silence(program: Program, lane: Lane, change: Change) -> Seen:

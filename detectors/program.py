@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors import episode
+from detectors.around import Around, Key, Sources, lay_out
 from detectors.binding import relevant
 from detectors.contract import Arrays, Bound, Detector
 from detectors.registry import DETECTORS
+from detectors.schedule import masks
 from schemas.catalogue import Category, catalogue
 from schemas.registry import Gateway, Registry, Sensor
 from schemas.rule import Rule
@@ -41,6 +43,8 @@ class Lane:
     kind: np.ndarray  # i4 [tracks]: which bound
     rule: np.ndarray  # i4 [tracks]: which rule
     track_of: np.ndarray  # i4 [rows]: the track, -1 none
+    sources: Sources | None = None  # the other sensors that tracks look at
+    schedule: tuple[np.ndarray, np.ndarray] | None = None  # masks, and which of them by track
 
     def rule_of(self, track: int) -> Rule:
         return self.rules[int(self.rule[track])]
@@ -115,7 +119,7 @@ class _Draft:
         self.detector = detector
         self.tracks: dict[int, tuple[int, Bound]] = {}
 
-    def lane(self, rules: tuple[Rule, ...], rows: int) -> Lane:
+    def lane(self, rules: tuple[Rule, ...], rows: int, around: Around) -> Lane:
         rows_used = sorted(self.tracks)
         kinds: dict[int, int] = {}
         bounds: list[Bound] = []
@@ -132,7 +136,30 @@ class _Draft:
         table = self.detector.tabulate(bounds)
         row_array = np.array(rows_used, np.int64)
         falls = episode.falls(bounds)
-        return Lane(self.detector, rules, tuple(bounds), table, falls, row_array, kind, rule, track_of)
+        wanted = [bounds[k].sources for k in kind.tolist()]
+        sources = lay_out(around, rows_used, wanted) if any(wanted) else None
+        return Lane(
+            self.detector,
+            rules,
+            tuple(bounds),
+            table,
+            falls,
+            row_array,
+            kind,
+            rule,
+            track_of,
+            sources,
+            _schedule(rules, rule),
+        )
+
+
+def _schedule(rules: tuple[Rule, ...], rule: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    used = np.unique(rule).tolist()
+    if all(rules[number].schedule is None for number in used):
+        return None
+    index = np.zeros(len(rules), np.int32)
+    index[used] = np.arange(len(used))
+    return masks([rules[number].schedule for number in used]), index[rule]
 
 
 def _lanes(
@@ -152,6 +179,7 @@ def _lanes(
         else:
             by_category.setdefault(sensor.category or "", []).append(row)
     alike = _alike(sensors, gateways, index)
+    around = Around(sensors, zones)
     for number, rule in enumerate(rules):
         detector = DETECTORS[rule.detector]
         if detector.looks_at == "gateways":
@@ -160,25 +188,46 @@ def _lanes(
                     bound = detector.bind(rule, None, None, gateway.interval_s)
                     _place(drafts, detector, i, number, bound)
             continue
-        cache: dict[int, Bound] = {}
+        binding = _Bindings(rule, detector, around)
         categories = rule.selector.categories or tuple(by_category)
         for row in sorted(row for key in set(categories) for row in by_category.get(key, ())):
-            if rule.selector.zones and zones[row] not in rule.selector.zones:
-                continue
             sensor = sensors[row]
-            if alike[row] not in cache:
-                every = gateways[index[sensor.gateway]].interval_s
-                cache[alike[row]] = detector.bind(rule, sensor, _category(sensor), every)
-            bound = cache[alike[row]]
+            if not rule.selector.fits(zones[row], sensor.asset, sensor.tags):
+                continue
+            bound = binding.bound(row, sensor, gateways[index[sensor.gateway]].interval_s, alike[row])
             unguarded += [Unguarded(sensor.sensor, rule.name, reason) for reason in bound.reasons]
             _place(drafts, detector, row, number, bound)
     order = list(DETECTORS)
     lanes = tuple(
-        draft.lane(rules, len(gateways) if draft.detector.looks_at == "gateways" else len(sensors))
+        draft.lane(rules, len(gateways) if draft.detector.looks_at == "gateways" else len(sensors), around)
         for key in sorted(drafts, key=lambda key: (order.index(key[0]), key[1]))
         for draft in drafts[key]
     )
     return lanes, tuple(unguarded)
+
+
+class _Bindings:
+    """A rule bound to one sensor after another; what is bound alike is bound once."""
+
+    def __init__(self, rule: Rule, detector: Detector, around: Around) -> None:
+        self._rule, self._detector, self._around = rule, detector, around
+        self._alone: dict[int, Bound] = {}
+        self._among: dict[tuple[int, Key], Bound] = {}
+
+    def bound(self, row: int, sensor: Sensor, every_s: float, alike: int) -> Bound:
+        found = self._alone.get(alike)
+        if found is not None and not found.looked_around:
+            return found
+        category, bind = _category(sensor), self._detector.bind_among
+        if bind is None or category is None:
+            found = self._detector.bind(self._rule, sensor, category, every_s)
+            self._alone[alike] = found
+            return found
+        key = self._around.key(row)
+        if (alike, key) not in self._among:
+            found = bind(self._rule, sensor, category, every_s, key)
+            self._among[alike, key] = self._alone[alike] = found
+        return self._among[alike, key]
 
 
 def _alike(sensors: tuple[Sensor, ...], gateways: tuple[Gateway, ...], index: dict[str, int]) -> list[int]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors import episode
+from detectors.around import Newest, gather
 from detectors.contract import Arrays, Batch, Scores
 from detectors.program import Lane
+from detectors.schedule import open_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class Tracks:
         value: np.ndarray,
         paused_us: np.ndarray,
         agreed: np.ndarray,
+        newest: Newest,
     ) -> list[Change]:
-        """One reading each of different rows; notes in `agreed` which positions meet a level."""
+        """One reading each of different rows; notes in `agreed` which positions meet a level. `newest` knows
+        other sensors as they stood before each position."""
         lane = self.lane
         track = lane.track_of[row]
         busy = track >= 0
@@ -73,13 +77,18 @@ class Tracks:
             paused_us = paused_us[chosen]
         level, slot = self.episodes.level[track], self.episodes.slot[track]
         batch = Batch(lane.kind[track], at, value, paused_us, level, slot)
+        if lane.sources is not None:
+            inputs, when = gather(lane.sources, track, at, lambda rows, of: newest(rows, position[of]))
+            batch = batch._replace(inputs=inputs, inputs_at=when)
         state, scores = lane.detector.step(lane.table, _take(self.state, track), batch)
         _put(self.state, track, state)
         self.agrees[track] = scores.agrees
         agreed[position] = scores.agrees
         return self._decide(position, track, at, value, paused_us, level, scores, reading=True)
 
-    def ripe(self, track: np.ndarray, clock: np.ndarray, value: np.ndarray, city_us: int) -> list[Change]:
+    def ripe(
+        self, track: np.ndarray, clock: np.ndarray, value: np.ndarray, city_us: int, newest: Newest
+    ) -> list[Change]:
         """Time has passed for these tracks; `clock` is what their sensors' clocks show."""
         lane = self.lane
         zero = np.zeros(len(track), np.int64)
@@ -87,7 +96,14 @@ class Tracks:
         batch = Batch(lane.kind[track], clock, value, zero, level, slot)
         if lane.detector.ripen is None:
             return []
-        scores = lane.detector.ripen(lane.table, _take(self.state, track), batch)
+        if lane.sources is not None:
+            inputs, when = gather(lane.sources, track, clock, newest)
+            batch = batch._replace(inputs=inputs, inputs_at=when)
+        if lane.detector.reconsider is not None:
+            state, scores = lane.detector.reconsider(lane.table, _take(self.state, track), batch)
+            _put(self.state, track, state)
+        else:
+            scores = lane.detector.ripen(lane.table, _take(self.state, track), batch)
         position = np.full(len(track), -1)
         return self._decide(
             position, track, clock, value, zero, level, scores, reading=False, shown_at=city_us
@@ -117,6 +133,13 @@ class Tracks:
         reading: bool,
         shown_at: int | None = None,
     ) -> list[Change]:
+        if self.lane.schedule is not None:
+            mask, which = self.lane.schedule
+            looks = open_at(mask, which[track], at)
+            scores = scores._replace(
+                meets=np.where(looks, scores.meets, 0).astype(np.uint8),
+                keeps=np.where(looks, scores.keeps, 0).astype(np.uint8),
+            )
         self.running[track] = scores.running
         self.waiting[track] = scores.pending
         of = np.flatnonzero((level > 0) | (scores.meets > 0))

@@ -74,6 +74,7 @@ class Sensor(msgspec.Struct, frozen=True, tag="sensor", tag_field="type"):
     params: dict[str, float] = {}
     maintenance_from: int | None = None
     maintenance_to: int | None = None
+    tags: tuple[str, ...] = ()  # what rules may select by
 
     @property
     def key(self) -> str:

@@ -18,7 +18,13 @@ START = 1_772_409_600_000_000
 
 def run(name: str, readings: list[tuple[int, float]], need: int = 1, span: int = SPAN) -> list[float]:
     """What the window shows after each reading."""
-    spec = Spec(np.array([FUNCTIONS.index(name)]), np.array([span]), np.array([need]))
+    spec = Spec(
+        np.array([FUNCTIONS.index(name)]),
+        np.array([span]),
+        np.array([need]),
+        np.array([2.0]),
+        np.array([9.0]),
+    )
     ring, shown = windows.fresh(1), []
     for at, value in readings:
         ring, result = windows.step(spec, ring, np.array([at]), np.array([value]))
@@ -88,7 +94,7 @@ def test_after_a_gap_longer_than_the_span_nothing_old_counts() -> None:
 def test_windows_of_different_functions_do_not_disturb_one_another() -> None:
     readings = [(START + i * MINUTE, float(7 * i % 5)) for i in range(100)]
     n = len(FUNCTIONS)
-    spec = Spec(np.arange(n), np.full(n, SPAN), np.ones(n, np.int64))
+    spec = Spec(np.arange(n), np.full(n, SPAN), np.ones(n, np.int64), np.full(n, 2.0), np.full(n, 9.0))
     ring = windows.fresh(n)
     for at, value in readings:
         before = [array.copy() for array in ring]
@@ -96,4 +102,4 @@ def test_windows_of_different_functions_do_not_disturb_one_another() -> None:
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, ring, strict=True))
         ring = fresh
     alone = [run(name, readings)[-1] for name in FUNCTIONS]
-    assert together.tolist() == pytest.approx(alone)
+    assert together.tolist() == pytest.approx(alone, nan_ok=True)
