@@ -113,7 +113,7 @@ class Partition(Memory):
         heard = np.flatnonzero(run.live)
         if not len(heard):
             return []
-        rounds = Rounds(run, self.last_value, self.tracks)
+        rounds = Rounds(run, self.last_value, self.last_at, self.tracks)
         found: list[tuple[int, Change]] = []
         blind = self.intake.blind_total
         for at in rounds:
@@ -133,7 +133,9 @@ class Partition(Memory):
             rounds.accepted[at] = True
             for i, tracks in enumerate(self.tracks):
                 if tracks.lane.detector.looks_at == "readings":
-                    found += [(i, c) for c in tracks.read(at, row, when, value, paused, rounds.agreed[i])]
+                    agreed, newest = rounds.agreed[i], rounds.newest
+                    changes = tracks.read(at, row, when, value, paused, agreed, newest)
+                    found += [(i, c) for c in changes]
             self.last_at[row], self.last_value[row] = when, value
             self.last_received[row], self.blind_at[row] = run.received[at], total
         row = run.row[heard]
@@ -181,7 +183,10 @@ class Partition(Memory):
         passed = self.intake.city[gateway] - self.last_received[row]
         passed -= self.intake.blind_total[gateway] - self.blind_at[row]
         clock = self.last_at[row] + np.maximum(passed, 0)
-        return tracks.ripe(track, clock, self.last_value[row], city_us)
+        return tracks.ripe(track, clock, self.last_value[row], city_us, self._newest)
+
+    def _newest(self, rows: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.last_value[rows], self.last_at[rows]
 
     def _gaps(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
         row = tracks.lane.row

@@ -2,7 +2,7 @@
 
 All categories run in one pass: each track has a row of slots (detectors/slots.py), each slot an interval
 that a column must lie in. Slots of a group must hold together; the level is the most severe group's. What
-other sensors tell (inputs) is looked at when the sensor itself reports, and at ticks while only it is missing.
+other sensors tell (inputs) is looked at when the sensor itself reports, and at ticks while only it lacks.
 """
 
 from __future__ import annotations
