@@ -81,9 +81,21 @@ ACCESS = """\
 user {service}
 topic readwrite up/#
 topic readwrite down/#
+topic readwrite spBv1.0/#
 
 pattern write up/%u/#
 pattern read down/%u/#
+
+# Sparkplug B: a gateway is the edge node of its own name.
+pattern write spBv1.0/+/NBIRTH/%u
+pattern write spBv1.0/+/NDATA/%u
+pattern write spBv1.0/+/NDEATH/%u
+pattern write spBv1.0/+/DBIRTH/%u/+
+pattern write spBv1.0/+/DDATA/%u/+
+pattern write spBv1.0/+/DDEATH/%u/+
+pattern read spBv1.0/+/NCMD/%u
+pattern read spBv1.0/+/DCMD/%u/+
+pattern read spBv1.0/STATE/#
 """
 
 

@@ -60,6 +60,8 @@ class Arrival(NamedTuple):
     received_wall: int
     gateway: str | None = None
     """The gateway where the way itself says it; else the identity in the items is looked up."""
+    is_alive: bool = True
+    """Whether the gateway has spoken; of a dead one the broker speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class Admission:
                     FRAMES.labels(came.protocol, "unknown").inc()
                 continue
             gateways[gateway] = None
-            self._heard(gateway)
+            if came.is_alive:
+                self._heard(gateway)
             refused, stored = self._store(came, gateway, items, received_us)
             rejected += refused
             futures += stored

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from ingest.admission import Admission
 from ingest.http import Pushes
 from ingest.room import Room
-from ingest.tcp import Listener
+from ingest.tcp import Line, Listener
 from schemas.clock import CityClock
 
 Serving = Callable[[ASGIApp], AbstractAsyncContextManager[int]]
@@ -53,6 +53,16 @@ class Field:
             name: Listener(name, ports.host, port, admission=admission, room=room, clock=clock, now=now)
             for name, port in ports.tcp.items()
         }
+
+    def line_of(self, gateway: str) -> Line | None:
+        """The line that a gateway is connected by, if it is by one."""
+        found = (listener.line_of(gateway) for listener in self.listeners.values())
+        return next((line for line in found if line is not None), None)
+
+    def tell(self, said: Callable[[str, str], None]) -> None:
+        """Who hears what became of a command on a line: (gateway, word)."""
+        for listener in self.listeners.values():
+            listener.said = said
 
     async def open(self) -> list[Coroutine[Any, Any, None]]:
         """What to run, once everything listens. Raises PortTaken."""

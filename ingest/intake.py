@@ -23,7 +23,7 @@ from ingest import answer, commands, rejects
 from ingest.answer import Origin
 from ingest.bridge import Lane
 from ingest.decoded import Decoded, Rejected
-from ingest.formats import senml, senml_cbor
+from ingest.formats import natives, senml, senml_cbor
 from ingest.message import Message
 from ingest.packing import Segment
 from ingest.registry import Follower
@@ -69,6 +69,7 @@ class _Format(NamedTuple):
 
 _JSON = _Format(senml.decode, senml.excerpt)
 _CBOR = _Format(senml_cbor.decode, senml_cbor.excerpt)
+_NATIVE = _Format(senml.decode, natives.excerpt)  # decoded with more than a _Format knows: see _decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,11 +287,15 @@ class Intake:
         self._store(message, came, decoded, key, SegmentFlag(0))
 
     def _decode(self, message: Message, came: Origin) -> Decoded | Rejected:
+        received_us = self._clock.city_us(message.received_wall)
         if came.form not in FORMATS:
+            native = natives.of(came.form)
+            if native is not None:
+                return native(message.payload, came.gateway, self._follower.registry, received_us)
             detail = f"expected up/GATEWAY/senml or up/GATEWAY/backfill, got {message.topic}"
             return Rejected(Reason.unsupported, message.payload, detail)
         decode, _ = _format(message, came)
-        return decode(message.payload, self._clock.city_us(message.received_wall))
+        return decode(message.payload, received_us)
 
     def _store(
         self,
@@ -322,7 +327,7 @@ class Intake:
                 rejects.of_frame(decoded, came.gateway, received_us, message.topic, name)
             )
         else:
-            backfill = FORMATS[came.form]
+            backfill = FORMATS.get(came.form, False)
             flags |= SegmentFlag.backfill if backfill else SegmentFlag(0)
             points = self._follower.points(came.gateway)
             found = resolve(decoded, points, self._follower.registry, self._follower.number, backfill)
@@ -345,7 +350,7 @@ class Intake:
             stored.append(lane.put_frame(envelope(flags)))
         self._pending[key] = [(message._replace(payload=b""), came)]
         PENDING.set(len(self._pending))
-        status = "stored" if usable else "rejected"
+        status = "stored" if usable or not rejected else "rejected"
         task = asyncio.ensure_future(self._finish(key, stored, status, reason, rejected))
         self._finishing.add(task)
         task.add_done_callback(self._finished)
@@ -404,6 +409,8 @@ class Intake:
 
 
 def _format(message: Message, came: Origin) -> _Format:
+    if came.form not in FORMATS:
+        return _NATIVE
     is_cbor = senml_cbor.is_cbor(message.payload) or came.form.endswith("cbor")
     return _CBOR if is_cbor else _JSON
 

@@ -18,11 +18,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from ingest import edge_nodes, line_commands
 from ingest.admission import Admission
 from ingest.bridge import Lane, Load
 from ingest.broker_log import BrokerLog, Refusal
+from ingest.edge_nodes import Nodes
 from ingest.field import NOWHERE, Field, Ports
 from ingest.intake import Intake, Outlets
+from ingest.line_commands import LineCommands
 from ingest.message import Message
 from ingest.mqtt import Session
 from ingest.registry import Follower
@@ -124,7 +127,8 @@ class Ingest:
         self._lanes = [lane(topics.READINGS.name, number) for number in range(self._partitions)]
         outlets = Outlets(self._lanes, lane(topics.REJECTS.name, 0), lane(topics.SENSORS.name, 0))
         lanes = [*self._lanes, outlets.rejects, outlets.sensors]
-        session = Session(self._mqtt, *self._account, self._receive, self._superseded, self._now)
+        filters = (topics.MQTT_UP, edge_nodes.FILTER, line_commands.FILTER)
+        session = Session(self._mqtt, *self._account, self._receive, self._superseded, self._now, filters)
         broker = self._broker_log()
         intake = Intake(
             clock=self._clock,
@@ -149,6 +153,15 @@ class Ingest:
             repeats=_repeats(tails, self._now()),
         )
         field = Field(self._ports, admission, self._room, self._clock, self._now)
+        self._nodes = Nodes(
+            admission=admission,
+            clock=self._clock,
+            say=session.answer,
+            acknowledge=session.acknowledge,
+            lost=self._hearing.lost,
+        )
+        self._commands = LineCommands(field.line_of, session.answer)
+        field.tell(self._commands.became)
 
         work = [asyncio.ensure_future(one.run()) for one in lanes]
         self._open_log(follower, tails)
@@ -196,8 +209,15 @@ class Ingest:
             lane.put(control.encode(version))
 
     def _receive(self, message: Message) -> None:
-        self._hearing.heard(message.topic.split("/", 2)[1] if "/" in message.topic else "")
-        self._intake.receive(message)
+        if message.topic.startswith("up/"):
+            self._hearing.heard(message.topic.split("/", 2)[1])
+            self._intake.receive(message)
+        elif message.topic.startswith(edge_nodes.PREFIX):
+            self._nodes.receive(message)
+        else:
+            self._commands.receive(message)
+            if self._session is not None:
+                self._session.acknowledge(message)
         if self._load.bytes >= FULL_BYTES and self._session is not None:
             self._session.pause()
 

@@ -29,6 +29,10 @@ class Hearing:
         self._heard[gateway] = self._heard_us
         self._silent.discard(gateway)
 
+    def lost(self, gateway: str) -> None:
+        """It is known to be gone: silent from now on, until it is heard."""
+        self._silent.add(gateway)
+
     def pass_time(self, wall_us: int, *, hearing: bool) -> None:
         """Time has passed up to `wall_us`, in which we could hear, or not."""
         if self._last_wall_us is not None and hearing:

@@ -86,8 +86,8 @@ class Listener:
         self.said = said
         self.allowance = allowance
         self.form: StreamFormat = STREAMS[protocol]
-        self._lines: set[_Line] = set()
-        self._of_gateway: dict[str, _Line] = {}
+        self._lines: set[Line] = set()
+        self._of_gateway: dict[str, Line] = {}
         self._by_address: dict[str, int] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -117,11 +117,11 @@ class Listener:
         """Bytes of unfinished frames, over all connections."""
         return sum(line.held for line in self._lines)
 
-    def line_of(self, gateway: str) -> _Line | None:
+    def line_of(self, gateway: str) -> Line | None:
         """The newest connection that spoke for a gateway."""
         return self._of_gateway.get(gateway)
 
-    def spoke(self, line: _Line, gateway: str) -> None:
+    def spoke(self, line: Line, gateway: str) -> None:
         self._of_gateway[gateway] = line
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,7 +132,7 @@ class Listener:
             ENDED.labels(self.protocol, "too many").inc()
             writer.close()
             return
-        line = _Line(self, reader, writer, address)
+        line = Line(self, reader, writer, address)
         self._lines.add(line)
         self._by_address[address] = mine + 1
         CONNECTIONS.labels(self.protocol).inc()
@@ -154,7 +154,7 @@ class Listener:
                 del self._of_gateway[gateway]
 
 
-class _Line:
+class Line:
     """One connection."""
 
     def __init__(

@@ -9,12 +9,12 @@ says it does not have (`range`), since the city's records hold numbers and texts
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ingest.decoded import Decoded, Refused
-from ingest.formats.result import Item, Reading
+from ingest.decoded import Decoded, Refused, Rejected
+from ingest.formats.result import Bad, Item, Reading
 from ingest.formats.senml import NAME_LIMIT
 from schemas.reading import EARLIEST_US, FUTURE_REJECT_US, FUTURE_SUSPECT_US, Flag, Quality, Reason
 
@@ -29,6 +29,18 @@ def columns(items: Iterable[Item], received_us: int) -> dict[str | None, Decoded
         if isinstance(item, Reading):
             tables.setdefault(item.gateway, []).append(item)
     return {gateway: _table(readings, received_us) for gateway, readings in tables.items()}
+
+
+def whole(items: Sequence[Item], received_us: int, raw: bytes) -> Decoded | Rejected:
+    """All readings as one gateway's, whosever they say they are; what is bad among them is refused beside
+    them, and a message of which nothing else is left is rejected. Places of bad ones come behind the good."""
+    readings = [item for item in items if isinstance(item, Reading)]
+    bad = [item for item in items if isinstance(item, Bad)]
+    if bad and not readings:
+        return Rejected(bad[0].reason, raw, bad[0].detail, bad[0].at, records=len(bad))
+    table = _table(readings, received_us)
+    table.refused += [Refused(len(readings) + at, one.reason, one.detail) for at, one in enumerate(bad)]
+    return table
 
 
 def _table(readings: list[Reading], received_us: int) -> Decoded:

@@ -1,0 +1,119 @@
+"""Sparkplug B's edge nodes over the MQTT session: births, data, deaths, and what is asked of them.
+
+The edge node's id is the gateway's. Readings go by `ingest/admission.py`; a rebirth is asked for where a
+message is missing or an alias unknown. A node that dies is silent at once, and what it or its device last
+said is stored again as of no more use (`link_lost`, never scored), as the specification wants such values
+stale. PUBACK comes when Kafka has the message. Commands, and the state of a host, are not published.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from ingest.admission import Admission, Arrival
+from ingest.formats.result import Item, Reading, Reply, Seen
+from ingest.formats.sparkplug import EdgeNodes
+from ingest.message import Message
+from schemas.clock import CityClock
+from schemas.reading import Quality
+
+log = logging.getLogger(__name__)
+
+PREFIX = "spBv1.0/"
+FILTER = "spBv1.0/#"
+LAST_KEPT = 200_000
+"""Last values over all nodes: further points do not become stale, they only fall silent."""
+
+REBIRTHS = Counter("cityvigil_ingest_sparkplug_rebirths_total", "births asked for")
+DEATHS = Counter("cityvigil_ingest_sparkplug_deaths_total", "nodes and devices that died", ["what"])
+
+
+class Nodes:
+    """`say` publishes (topic, payload, None), `acknowledge` sends a PUBACK, `lost` hears of the dead."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        clock: CityClock,
+        say: Callable[[str, bytes, None], None],
+        acknowledge: Callable[[Message], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        self._admission, self._clock = admission, clock
+        self._say, self._acknowledge, self._lost = say, acknowledge, lost
+        self._nodes = EdgeNodes()
+        self._last: dict[tuple[str, str], dict[str, dict[str, Reading]]] = {}  # node -> device -> point
+        self._kept = 0
+
+    def receive(self, message: Message) -> None:
+        """One message of a topic below spBv1.0/."""
+        items = self._nodes.decode(message.payload, message.topic, message.received_wall)
+        for item in items:
+            if isinstance(item, Reply) and item.topic is not None:
+                REBIRTHS.inc()
+                self._say(item.topic, item.data, None)
+        items = [
+            item for item in items if not (isinstance(item, Reading) and _is_of_the_protocol(item.point))
+        ]
+        parts = message.topic.split("/")
+        if len(parts) < 4 or any(isinstance(item, Seen) and item.frame == "state" for item in items):
+            self._acknowledge(message)
+            return
+        node, device = (parts[1], parts[3]), parts[4] if len(parts) > 4 else ""
+        gateway = node[1]
+        is_death = any(isinstance(item, Seen) and item.frame in ("ndeath", "ddeath") for item in items)
+        if is_death:
+            items = [*items, *self._stale(node, device, message.received_wall)]
+            DEATHS.labels("device" if device else "node").inc()
+            if not device:
+                log.info("edge node %s of group %s is dead", gateway, node[0])
+                self._lost(gateway)
+        elif parts[2] in ("NCMD", "DCMD"):
+            self._acknowledge(message)  # what we or others asked of a node is no word of the node
+            return
+        else:
+            self._remember(node, device, items)
+        is_alive = parts[2] != "NDEATH"
+        came = Arrival(
+            "sparkplug",
+            items,
+            message.payload,
+            message.topic,
+            gateway,
+            message.received_wall,
+            gateway,
+            is_alive,
+        )
+        stored = self._admission.admit(came).stored
+        if message.qos:
+            stored.add_done_callback(lambda _: self._acknowledge(message))
+
+    def _remember(self, node: tuple[str, str], device: str, items: list[Item]) -> None:
+        last = self._last.setdefault(node, {}).setdefault(device, {})
+        for item in items:
+            if isinstance(item, Reading) and item.value is not None and not item.historical:
+                if item.point not in last:
+                    if self._kept >= LAST_KEPT:
+                        continue
+                    self._kept += 1
+                last[item.point] = item
+
+    def _stale(self, node: tuple[str, str], device: str, wall_us: int) -> list[Item]:
+        """What it last said, as of now and of no more use; it must be said anew after the next birth."""
+        if device:
+            gone = [self._last.get(node, {}).pop(device, {})]
+        else:
+            gone = list(self._last.pop(node, {}).values())
+        now_us = self._clock.city_us(wall_us)
+        stale = [one for points in gone for one in points.values()]
+        self._kept -= len(stale)
+        return [one._replace(time_us=now_us, quality=Quality.link_lost) for one in stale]
+
+
+def _is_of_the_protocol(point: str) -> bool:
+    """Births name what the protocol itself needs among a node's metrics."""
+    return point == "bdSeq" or point.startswith("Node Control/")
