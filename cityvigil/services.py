@@ -24,6 +24,7 @@ PUSHES_AT_ONCE = 256
 
 
 async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
+    from ingest.disk import none_watched, share_used
     from ingest.field import PortTaken
     from ingest.mqtt import TakenOver
     from ingest.service import Ingest
@@ -41,6 +42,8 @@ async def _ingest(settings: Settings, resources: AsyncExitStack) -> Service:
         now=now_us,
         ingest=f"ingest-{settings.worker}",
         ports=_ports(settings),
+        disk_used=functools.partial(share_used, settings.kafka_disk) if settings.kafka_disk else none_watched,
+        disk_limit=settings.kafka_disk_limit,
     )
     return Explained(service, (TakenOver, ClockDiffers, PortTaken))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -73,7 +74,7 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
     found = await asyncio.to_thread(stack.up, plan.data)
     try:
         clock = city_clock.settle(plan.data, plan.scenario.scale if plan.scenario else 1.0, now_us())
-        environ = stack.environment(found) | {"CITYVIGIL_CLOCK": str(clock)}
+        environ = stack.environment(found) | {"CITYVIGIL_CLOCK": str(clock)} | _disk(plan.data)
         environ |= {"CITYVIGIL_POSTGRES": plan.postgres} if plan.postgres else {}
         if plan.scenario:
             environ |= {
@@ -201,6 +202,12 @@ def _address(row: dict[str, Any]) -> str:
 
 def _health(port: int) -> dict[str, str]:
     return {"CITYVIGIL_HTTP_PORT": str(port)}
+
+
+def _disk(data: Path) -> dict[str, str]:
+    """Kafka's, to be watched. A machine of one's own holds more than a city, so it may be fuller."""
+    limit = os.environ.get("CITYVIGIL_KAFKA_DISK_LIMIT", "0.95")
+    return {"CITYVIGIL_KAFKA_DISK": str(data), "CITYVIGIL_KAFKA_DISK_LIMIT": limit}
 
 
 def _runs(data: Path) -> bool:

@@ -22,6 +22,7 @@ from ingest import edge_nodes, line_commands
 from ingest.admission import Admission
 from ingest.bridge import Lane, Load
 from ingest.broker_log import BrokerLog, Refusal
+from ingest.disk import Disk, none_watched
 from ingest.edge_nodes import Nodes
 from ingest.field import NOWHERE, Field, Ports
 from ingest.intake import Intake, Outlets
@@ -64,6 +65,8 @@ class Ingest:
         mqtt_log: Path | None = None,
         ingest: str = "ingest-1",
         ports: Ports = NOWHERE,
+        disk_used: Callable[[], float] = none_watched,
+        disk_limit: float = 0.8,
     ) -> None:
         self._mqtt = mqtt
         self._account = mqtt_user, mqtt_password
@@ -77,13 +80,16 @@ class Ingest:
         self._trouble: str | None = "starting"
         self._session: Session | None = None
         self._load = Load()
-        self._room = Room(self._load)
+        self._disk = Disk(disk_used, disk_limit, self._disk_changed)
+        self._room = Room(self._load, lambda: self._disk.is_full)
         self._ports = ports
         self.field: Field | None = None
 
     def not_ready(self) -> str | None:
         if self._trouble is not None:
             return self._trouble
+        if self._disk.is_full:  # first: an unread connection greets nobody
+            return self._disk.why()
         if self._session is None or not self._session.connected:
             return f"MQTT: {self._session.trouble if self._session else 'no session'}"
         return "Kafka is slow or away: what arrives waits at the broker" if self._session.is_paused else None
@@ -171,9 +177,11 @@ class Ingest:
         try:
             await _first(work, opened, stopping)
             if not stop.is_set():
+                await self._disk.look()  # before the first frame
                 listening = await field.open()
                 self._trouble, self.field = None, field
                 loops = [follower.run(), session.run(), self._tick(), self._mark(), self._look()]
+                loops.append(self._disk.run())
                 loops += listening
                 loops += [broker.run()] if broker else []
                 work += [asyncio.ensure_future(one) for one in loops]
@@ -231,13 +239,20 @@ class Ingest:
     def _relieve(self) -> None:
         self._room.relieved()
         session = self._session
-        relieved = self._load.bytes <= FULL_BYTES // 2 and self._trouble is None
+        relieved = self._load.bytes <= FULL_BYTES // 2 and self._trouble is None and not self._disk.is_full
         if session is not None and session.is_paused and relieved:
             session.resume()
 
+    def _disk_changed(self) -> None:
+        if not self._disk.is_full:
+            self._relieve()
+        elif self._session is not None:
+            self._session.pause()
+
     async def _tick(self) -> None:
-        """Time goes on in every partition, unless its last tick still waits. A deaf ingest says nothing: to
-        those who read the log, time then stands still rather than running without readings."""
+        """Time goes on in every partition, unless its last tick still waits. A deaf ingest, or one whose
+        disk is full, says nothing: to those who read the log, time then stands still rather than running
+        without readings."""
         interval_s = FAST_TICK_S if self._clock.scale > 1 else TICK_S
         waiting: list[asyncio.Future[None] | None] = [None] * self._partitions
         while True:
@@ -246,7 +261,7 @@ class Ingest:
             wall_us = self._now()
             connected = session is not None and session.connected
             self._hearing.pass_time(wall_us, hearing=connected and not (session and session.is_paused))
-            if not connected:
+            if not connected or self._disk.is_full:
                 continue
             silent = self._hearing.silent(self._follower.registry, self._partitions)
             for number, lane in enumerate(self._lanes):

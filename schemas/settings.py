@@ -61,6 +61,13 @@ def _text(environ: Mapping[str, str], name: str, default: str | None) -> str | N
         raise SettingsError(f"{name}_FILE={path!r}: {why}") from None
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise ValueError("expected a share of the whole, such as 0.8")
+    return share
+
+
 def _optional_number(text: str) -> int | None:
     if text and not text.isdigit():
         raise ValueError("expected a whole number or nothing")
@@ -79,6 +86,12 @@ class Settings:
     mqtt_password: str = _var("MQTT_PASSWORD", str, "", "its password")
     mqtt_log: Path | None = _var("MQTT_LOG", _optional_path, "", "the broker's log file, read for refusals")
     kafka: str = _var("KAFKA", _address, None, "bootstrap server, HOST:PORT")
+    kafka_disk: Path | None = _var(
+        "KAFKA_DISK", _optional_path, "", "a path on Kafka's disk, empty = not watched"
+    )
+    kafka_disk_limit: float = _var(
+        "KAFKA_DISK_LIMIT", _share, "0.8", "of it used: from here ingest answers nothing"
+    )
     postgres: str = _var("POSTGRES", _dsn, None, "postgresql://USER@HOST:PORT/DATABASE")
     data: Path = _var("DATA", Path, "var", "folder of snapshots, journals and local services")
     clock: CityClock = _var("CLOCK", CityClock.parse, "0,0,1", "city clock, BASE_US,WALL0_US,SCALE")

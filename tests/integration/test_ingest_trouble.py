@@ -277,3 +277,41 @@ async def test_ingest_is_killed_again_and_again_and_every_frame_is_in_the_log_on
         assert process.wait(20) == 0, "told to stop, it ends in order"
     found = await sequences(stack, gateway.name)
     assert once(found) == list(range(1, last + 1))
+
+
+async def test_on_a_full_disk_nothing_is_answered_and_nothing_lost_when_there_is_room_again(
+    stack: Stack, gateway: AGateway
+) -> None:
+    """A test cannot fill a disk everywhere it runs, so it says what the disk says (bench/full_disk.py fills
+    one); all else is real."""
+    share = 0.5
+
+    def an_ingest_on_it() -> service.Ingest:
+        return an_ingest(stack, disk_used=lambda: share, disk_limit=0.8)
+
+    def is_closed(ingest: service.Ingest) -> bool:
+        return "disk" in (ingest.not_ready() or "")
+
+    async with running(an_ingest_on_it()) as ingest:
+        assert await gateway.send([{"n": "p", "v": 1}], 1) == {"status": "stored"}
+        share = 0.9
+        await until(lambda: is_closed(ingest), "the disk is full")
+        asked = [gateway.publish([{"n": "p", "v": n}], n) for n in range(2, 30)]
+        plain = [{"n": "q", "t": now_us() / 1e6, "v": 7}]
+        gateway.publish(plain)
+    stop = asyncio.Event()
+    again = an_ingest_on_it()
+    task = asyncio.create_task(again.run(stop))
+    await until(lambda: is_closed(again), "an ingest that starts on a full disk")
+    assert [len(gateway.answers_to(one)) for one in asked] == [0] * len(asked)
+    assert len(await rows(stack, gateway.name)) == 1
+    share = 0.7
+    for one in asked:
+        assert await gateway.answer(one) == {"status": "stored"}
+    await until(lambda: again.not_ready() is None, "it is ready again")
+    while len(found := await rows(stack, gateway.name)) < 30:
+        await asyncio.sleep(0.1)
+    stop.set()
+    await task
+    assert sorted(row["sequence"] for row in found) == [0, *range(1, 30)]
+    assert [row["value"] for row in found if row["sequence"]] == list(range(1, 30))
