@@ -148,6 +148,16 @@ def raise_up(data: Path, names: Sequence[str]) -> None:
             _launch(stack, mosquitto.NAME if name == mosquitto.LOG_NAME else name)
 
 
+def pid_of(data: Path, name: str) -> int | None:
+    found = process.find(_run(data.absolute()), name)
+    return found.pid if found else None
+
+
+def answers(data: Path, name: str) -> bool:
+    """Whether this one runs and does its work, whatever the others do."""
+    return _health(_from_json(json.loads(_stack_file(data.absolute()).read_text())), name) == "ok"
+
+
 def kill(data: Path, name: str) -> None:
     """kill -9, as a crash would. For tests and `bench faults`."""
     found = process.find(_run(data.absolute()), name)

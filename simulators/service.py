@@ -35,7 +35,8 @@ LAST_ANSWERS_S = 5.0
 
 
 class Simulate:
-    """`credentials` must hold the secret of each of the city's gateways; `now` gives wall microseconds."""
+    """`credentials` must hold the secret of each of the city's gateways; `now` gives wall microseconds;
+    `told` hears every report as it goes to its gateway."""
 
     def __init__(
         self,
@@ -47,12 +48,15 @@ class Simulate:
         now: Callable[[], int],
         truth_file: Path,
         city: City | None = None,
+        told: Callable[[Report], None] = lambda report: None,
+        last_answers_s: float = LAST_ANSWERS_S,
     ) -> None:
         self.city = city or scenario.city()
         missing = [g.gateway for g in self.city.gateways if g.gateway not in credentials]
         if missing:
             raise ValueError(f"no secret for {len(missing)} gateways, the first is {missing[0]}")
         self._scenario, self._clock, self._now, self._truth_file = scenario, clock, now, truth_file
+        self._told, self._last_answers_s = told, last_answers_s
         connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
         epoch = now()
         self.gateways = [
@@ -139,6 +143,7 @@ class Simulate:
                 self._submit(report)
 
     def _submit(self, report: Report) -> None:
+        self._told(report)
         values = report.values.tolist()
         readings = [(self._points[i], v) for i, v in zip(report.sensors.tolist(), values, strict=True)]
         self.gateways[report.gateway].submit(senml.encode(report.time_us, readings), len(readings))
@@ -152,7 +157,7 @@ class Simulate:
 
     async def _last_answers(self) -> None:
         waiting = [asyncio.create_task(g.emptied()) for g in self.gateways if g.gateway not in self._cut]
-        _, late = await asyncio.wait(waiting, timeout=LAST_ANSWERS_S)
+        _, late = await asyncio.wait(waiting, timeout=self._last_answers_s)
         for task in late:
             task.cancel()
         if late:

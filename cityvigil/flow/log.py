@@ -103,6 +103,23 @@ async def segments(
     return Segments(size, found)
 
 
+async def messages(
+    kafka: str, topic: Topic, ends: Mapping[int, int]
+) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
+    """(partition, offset) and bytes of all that Kafka keeps before these ends, a partition's in its order."""
+    async with _consumer(kafka) as consumer:
+        first = await consumer.beginning_offsets([TopicPartition(topic.name, n) for n in ends])
+        behind = {at: ends[at.partition] for at, offset in first.items() if offset < ends[at.partition]}
+        _assign(consumer, topic, {at.partition: first[at] for at in behind})
+        while behind:
+            for at, found in (await consumer.getmany(timeout_ms=200)).items():
+                for message in found:
+                    if message.offset < ends[at.partition]:
+                        yield (at.partition, message.offset), message.value
+                if await consumer.position(at) >= ends[at.partition]:
+                    behind.pop(at, None)
+
+
 def _assign(consumer: Any, topic: Topic, first: Mapping[int, int]) -> None:
     consumer.assign([TopicPartition(topic.name, n) for n in first])
     for number, offset in first.items():

@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
         raise CannotRun("--report needs --seconds: a demo without an end has no judgement")
     logs.configure("demo", "error")
     found = load_scenario(args.scenario).with_seed(args.seed)
-    data = _new_folder(args.data / "demo")
+    data = new_folder(args.data / "demo")
     plan = whole_city.Plan(data, args.port, found, args.scenario, judgement_live=True)
     return asyncio.run(_demo(plan, args.seconds, args.report, found.faults))
 
@@ -93,7 +93,7 @@ def _whisper(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _new_folder(data: Path) -> Path:
+def new_folder(data: Path) -> Path:
     """An empty folder. Only one that a demo made is ever emptied. Raises CannotRun."""
     if data.exists() and any(data.iterdir()):
         if not (data / MARK).exists():

@@ -1,0 +1,168 @@
+"""The hands that kill: signals to the processes of a city, and the wait until they are at work again.
+
+Services are started again by the city's supervisor and brokers by its keeper, as under `cityvigil up`:
+nothing here helps them. A limit that passes is an answer (`Overdue`): who failed to return is the finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import httpx
+
+from cityvigil import process, stack, supervisor
+from cityvigil.faults.plan import BROKERS, PAUSE_S, Step
+from cityvigil.supervisor import Child
+from cityvigil.whole_city import WholeCity, detect_worker
+
+BACK_WITHIN_S = 100.0
+SETTLED_S = 3.0
+LOOK_S = 0.1
+
+
+class Overdue(Exception):
+    """Something did not come to pass within its limit."""
+
+
+class Hands:
+    def __init__(self, city: WholeCity) -> None:
+        self._city = city
+        self.killed_us = 0
+        """Wall time of the first signal of the last step."""
+
+    async def do(self, step: Step) -> None:
+        """Returns when all are back. Raises Overdue, naming who is not."""
+        match step.kind:
+            case "kill":
+                await self._kill(step)
+            case "pause":
+                await self._pause(step.targets[0])
+            case "replace":
+                await self._replace(step.targets[0])
+            case "join":
+                await self._join()
+
+    async def ready(self, *names: str) -> None:
+        for name in names:
+            await until(partial(self._is_ready, name), f"{name} to be ready")
+
+    async def _kill(self, step: Step) -> None:
+        before = {}
+        self.killed_us = 0
+        for target, gap_s in zip(step.targets, (*step.gaps_s, 0.0), strict=True):
+            before[target] = await self._signal(target, signal.SIGKILL)
+            await asyncio.sleep(gap_s)
+        for target, pid in before.items():
+            await until(partial(self._is_back, target, pid), f"{target} to come back")
+
+    async def _signal(self, target: str, number: signal.Signals) -> int | None:
+        """The process that it went to; None if none was there."""
+        pid = await asyncio.to_thread(self._pid, target)
+        self.killed_us = self.killed_us or time.time_ns() // 1_000
+        if pid is not None:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return None
+        return pid
+
+    async def _pause(self, target: str) -> None:
+        self.killed_us = 0
+        pid = await self._signal(target, signal.SIGSTOP)
+        await asyncio.sleep(PAUSE_S)
+        if pid is not None:
+            os.kill(pid, signal.SIGCONT)
+        await self.ready(target)
+
+    async def _replace(self, target: str) -> None:
+        """The stopped one wakes up beside its successor, and has to end by itself."""
+        city = self._city
+        old = city.supervisor.leave(target)
+        self.killed_us = time.time_ns() // 1_000
+        old.send_signal(signal.SIGSTOP)
+        (port,) = process.pick_ports(1)
+        city.supervisor.keep(
+            Child(target, [target], {**city.environ, "CITYVIGIL_HTTP_PORT": str(port)}, port)
+        )
+        try:
+            await self.ready(target)
+            await asyncio.sleep(SETTLED_S)
+            old.send_signal(signal.SIGCONT)
+
+            async def has_ended() -> bool:
+                return old.returncode is not None
+
+            await until(has_ended, f"the {target} that was stopped to end")
+            await self.ready(target)
+        finally:
+            if old.returncode is None:
+                old.kill()
+                await old.wait()
+
+    async def _join(self) -> None:
+        city = self._city
+        city.supervisor.keep(detect_worker(city.environ, 3))
+        await self.ready("detect", "detect-2", "detect-3")
+        await asyncio.sleep(SETTLED_S)
+        self.killed_us = time.time_ns() // 1_000
+        await city.supervisor.lose("detect")
+        await asyncio.sleep(SETTLED_S)
+        await self.ready("detect-2", "detect-3")
+
+    async def restore(self, step: Step) -> None:
+        """Two workers again, after a step that left others."""
+        if step.kind == "join":
+            self._city.supervisor.keep(detect_worker(self._city.environ, 1))
+            await self.ready("detect")
+            await self._city.supervisor.end("detect-3")
+            await self.ready("detect", "detect-2")
+
+    async def _is_back(self, target: str, killed: int | None) -> bool:
+        if await asyncio.to_thread(self._pid, target) in (None, killed):
+            return False
+        return await self._is_ready(target)
+
+    async def _is_ready(self, target: str) -> bool:
+        if target in BROKERS:
+            return await asyncio.to_thread(stack.answers, self._city.data, target)
+        row = row_of(self._city, target)
+        if row is None:
+            return False
+        try:
+            async with httpx.AsyncClient(timeout=2) as client:
+                answer = await client.get(f"http://127.0.0.1:{row['port']}/readyz")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200
+
+    def _pid(self, target: str) -> int | None:
+        if target in BROKERS:
+            return stack.pid_of(self._city.data, target)
+        row = row_of(self._city, target)
+        return int(row["pid"]) if row and row["pid"] else None
+
+
+def rows_of(city: WholeCity) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(supervisor.state_file(city.data).read_text())["services"]
+    return rows
+
+
+def row_of(city: WholeCity, name: str) -> dict[str, Any] | None:
+    return next((row for row in rows_of(city) if row["name"] == name), None)
+
+
+async def until(look: Callable[[], Awaitable[bool]], what: str, within_s: float = BACK_WITHIN_S) -> None:
+    """Raises Overdue."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not await look():
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        raise Overdue(f"waited {within_s:.0f} s for {what}") from None

@@ -1,0 +1,76 @@
+"""What is killed and in which order: a list of steps from a seed. Pure.
+
+First each target alone, then what only several workers can show, then rounds in random order, in which some
+are killed while others still start. The same seed gives the same steps; how long they take, the machine says.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from cityvigil.errors import CannotRun
+
+WORKERS = ("detect", "detect-2")
+TARGETS = ("ingest", *WORKERS, "record", "dispatch", "console", "mosquitto", "kafka", "postgres")
+BROKERS = frozenset({"mosquitto", "kafka", "postgres"})
+PAUSE_S = 30.0
+
+Kind = Literal["kill", "pause", "replace", "join"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`kill`: kill -9 of the targets, `gaps_s` apart, each started again by whoever keeps it alive.
+    `pause`: SIGSTOP for `PAUSE_S`, then SIGCONT. `replace`: SIGSTOP, another takes its place, SIGCONT.
+    `join`: a third worker joins, then the first one dies for good, then a new one comes for it."""
+
+    kind: Kind
+    targets: tuple[str, ...]
+    gaps_s: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {' + '.join(self.targets)}"
+
+
+def plan(seed: int, rounds: int, only: Collection[str] = TARGETS, *, several: bool = True) -> list[Step]:
+    """In turn, then `rounds` times all of `only` in random order; `several`: what takes two workers."""
+    rng = random.Random(seed)
+    steps = [Step("kill", (target,)) for target in TARGETS if target in only]
+    if several and set(WORKERS) <= set(only):
+        steps += [Step("join", ("detect-3", "detect")), Step("pause", ("detect-2",))]
+    if several and "ingest" in only:
+        steps.append(Step("replace", ("ingest",)))
+    for _ in range(rounds):
+        steps += _round(rng, [target for target in TARGETS if target in only])
+    return steps
+
+
+def _round(rng: random.Random, targets: list[str]) -> list[Step]:
+    """Each target once, alone or just before or after one or two others."""
+    rng.shuffle(targets)
+    steps = []
+    while targets:
+        size = min(len(targets), rng.choice((1, 2, 2, 3)))
+        together, targets = targets[:size], targets[size:]
+        gaps = tuple(_gap(rng) for _ in together[1:])
+        steps.append(Step("kill", tuple(together), gaps))
+    return steps
+
+
+def _gap(rng: random.Random) -> float:
+    """At the same moment, while it is not yet there again, or while it starts."""
+    return round(rng.choice((0.0, rng.uniform(0.1, 1.0), rng.uniform(1.0, 4.0))), 2)
+
+
+def targets(text: str) -> tuple[str, ...]:
+    """Of "detect,kafka". Raises CannotRun; "detect" means every worker."""
+    asked = {part.strip() for part in text.split(",")}
+    if unknown := asked - set(TARGETS):
+        raise CannotRun(f"no target is called {sorted(unknown)[0]!r}: expected some of {', '.join(TARGETS)}")
+    if "detect" in asked:
+        asked |= set(WORKERS)
+    return tuple(target for target in TARGETS if target in asked)
