@@ -40,6 +40,7 @@ class Decoded:
     """Readings as columns of equal length, in the frame's order; `index` is each one's place in the frame.
 
     `value` of a text reading is its index in `texts`. `relative` are those whose time counts from receipt.
+    `is_shared`: other frames have these very lists of points and units; what follows from them can be kept.
     """
 
     points: list[str]
@@ -52,3 +53,4 @@ class Decoded:
     relative: np.ndarray  # bool
     texts: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    is_shared: bool = False

@@ -62,7 +62,14 @@ def pack(segments: Sequence[Segment]) -> bytes:
         records.append(_shifted(segment.records, len(texts)) if segment.texts else segment.records)
         texts += segment.texts
         first += count
-    return encode(Frame(table, np.concatenate(records), tuple(gateways), tuple(texts)))
+    return encode(Frame(table, _together(records), tuple(gateways), tuple(texts)))
+
+
+def _together(records: list[np.ndarray]) -> np.ndarray:
+    if len(records) == 1:
+        return records[0]
+    # As words: numpy copies records field by field, ten times slower.
+    return np.concatenate([np.ascontiguousarray(one).view(np.int64) for one in records]).view(RECORD)
 
 
 def _shifted(records: np.ndarray, texts_before: int) -> np.ndarray:

@@ -90,13 +90,14 @@ def encode(frame: Frame) -> bytes:
     _check(frame)
     strings = msgspec.msgpack.encode(_Strings(frame.gateways, frame.texts))
     counts = struct.pack("<III", len(frame.segments), len(frame.records), len(strings))
-    body = b"".join((counts, frame.segments.tobytes(), frame.records.tobytes(), strings))
-    return _seal(Kind.readings, body)
+    # The arrays are copied once, into the message.
+    segments, records = np.ascontiguousarray(frame.segments).data, np.ascontiguousarray(frame.records).data
+    return _seal(Kind.readings, counts, segments, records, strings)
 
 
 def encode_control(json: bytes) -> bytes:
     """A control record's bytes around its JSON."""
-    return _seal(Kind.control, struct.pack("<III", 0, 0, len(json)) + json)
+    return _seal(Kind.control, struct.pack("<III", 0, 0, len(json)), json)
 
 
 def kind_of(data: bytes) -> Kind:
@@ -137,9 +138,11 @@ def decode_control(data: bytes) -> bytes:
     return data[HEADER.size : HEADER.size + size]
 
 
-def _seal(kind: Kind, body: bytes) -> bytes:
-    head = struct.pack("<4sBBHI", MAGIC, VERSION, kind, 0, zlib.crc32(body))
-    return head + body
+def _seal(kind: Kind, *parts: bytes | memoryview) -> bytes:
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return b"".join((struct.pack("<4sBBHI", MAGIC, VERSION, kind, 0, crc), *parts))
 
 
 def _open(data: bytes, want: Kind) -> tuple[int, int, int]:
@@ -157,10 +160,9 @@ def _open(data: bytes, want: Kind) -> tuple[int, int, int]:
 
 
 def _check(frame: Frame) -> None:
-    firsts = frame.segments["first"].astype(np.int64)
-    counts = frame.segments["count"].astype(np.int64)
-    ends = np.cumsum(counts)
-    if len(ends) and not np.array_equal(firsts, ends - counts):
+    counts = frame.segments["count"]
+    ends = np.cumsum(counts, dtype=np.int64)
+    if (frame.segments["first"] != ends - counts).any():
         raise FrameError("segments must stand one behind the other without gaps")
     if (int(ends[-1]) if len(ends) else 0) != len(frame.records):
         raise FrameError(

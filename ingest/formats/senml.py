@@ -5,8 +5,9 @@ below that relative to receipt, absent is receipt. A record that cannot be used 
 makes the whole frame doubtful (no JSON, NaN, an unreadable base field, a newer version) rejects it all. Sums
 (`s`) without a value and binary values (`vd`) are `unsupported`; update times (`ut`) are not kept.
 
-Two ways through: `_quick`, column by column, for a frame that is right in everything; `_careful`, record by
-record, for every other. They agree where both apply (a test says so).
+Three ways through: `ingest/formats/senml_numbers.py` for frames of numbers like one seen before; `_quick`,
+column by column, for a frame that is right in everything; `_careful`, record by record, for every other. They
+agree where several apply (a test says so).
 """
 
 from __future__ import annotations
@@ -20,17 +21,16 @@ import msgspec
 import numpy as np
 
 from ingest.decoded import Decoded, Refused, Rejected
-from schemas.reading import EARLIEST_US, FUTURE_REJECT_US, FUTURE_SUSPECT_US, Flag, Quality, Reason
+from ingest.formats import senml_numbers
+from ingest.formats.senml_numbers import NAME_LIMIT as NAME_LIMIT
+from ingest.formats.senml_numbers import UNPRINTABLE, judged, times
+from schemas.reading import Flag, Reason
 
 VERSION = 10
-ABSOLUTE_FROM_S = 2.0**28
-NAME_LIMIT = 200
-_FAR_S = 1e12  # beyond any date that is kept; keeps microseconds within int64
 
 _BASE_KEY = re.compile(rb'"b(?:[ntuvs]|ver)"\s*:')
 _MUST_KNOW = re.compile(rb'_"\s*:')
 _AT = re.compile(r"\(byte (\d+)\)")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 
 
 class _Usual(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -98,6 +98,9 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def decode(data: bytes, received_us: int) -> Decoded | Rejected:
     """The readings of one frame that was received at `received_us`."""
+    quickly = senml_numbers.decode(data, received_us)
+    if quickly is not None:
+        return quickly
     try:
         if not data.isascii():
             data.decode()  # msgspec looks at the strings that it keeps only
@@ -178,10 +181,10 @@ def _quick(records: list[_Usual], received_us: int, later_base: bool) -> Decoded
         if floor:
             with np.errstate(over="ignore"):
                 value[first:last] += np.where(flags[first:last] == Flag.number, floor, 0.0)
-    if "" in points or max(map(len, points)) > NAME_LIMIT or _UNPRINTABLE.search("".join(points)):
+    if "" in points or max(map(len, points)) > NAME_LIMIT or UNPRINTABLE.search("".join(points)):
         return None
-    time, absolute = _times(seconds, received_us)
-    quality, in_range = _judge(time, received_us)
+    time, absolute = times(seconds, received_us)
+    quality, in_range = judged(time, received_us)
     if not in_range.all() or not np.isfinite(value).all():
         return None
     return Decoded(points, units, time, value, quality, flags, np.arange(count), ~absolute, texts)
@@ -221,19 +224,6 @@ def _values(records: list[_Usual]) -> tuple[np.ndarray, np.ndarray, list[str]] |
             elif number is None:
                 return None
     return np.array(numbers, np.float64), flags, list(texts)
-
-
-def _times(seconds: np.ndarray, received_us: int) -> tuple[np.ndarray, np.ndarray]:
-    """Microseconds UTC, and which were said absolutely. Halves round to even, as Python's round does."""
-    absolute = seconds >= ABSOLUTE_FROM_S
-    micros = np.rint(np.clip(seconds, -_FAR_S, _FAR_S) * 1e6).astype(np.int64)
-    return np.where(absolute, micros, micros + received_us), absolute
-
-
-def _judge(time: np.ndarray, received_us: int) -> tuple[np.ndarray, np.ndarray]:
-    ahead = time - received_us
-    quality = np.where(ahead > FUTURE_SUSPECT_US, np.uint8(Quality.suspect), np.uint8(Quality.good))
-    return quality, (time >= EARLIEST_US) & (ahead <= FUTURE_REJECT_US)
 
 
 class _Wrong(NamedTuple):
@@ -324,7 +314,7 @@ def _row(index: int, record: _Record | _Base, base: _Base, piece: bytes) -> _Row
     point = (base.bn or "") + (record.n or "")
     if not point:
         return _Wrong(Reason.syntax, "expected a name in n or bn")
-    if len(point) > NAME_LIMIT or _UNPRINTABLE.search(point):
+    if len(point) > NAME_LIMIT or UNPRINTABLE.search(point):
         return _Wrong(Reason.syntax, f"expected a name of at most {NAME_LIMIT} printable characters")
     value = _value(record, base)
     if isinstance(value, _Wrong):
@@ -370,8 +360,8 @@ def _columns(rows: list[_Row], refused: list[Refused], received_us: int) -> Deco
         else:
             value[at] = row.value
             flags[at] = Flag.boolean if isinstance(row.value, bool) else Flag.number
-    time, absolute = _times(np.array([row.seconds for row in rows], np.float64), received_us)
-    quality, kept = _judge(time, received_us)
+    time, absolute = times(np.array([row.seconds for row in rows], np.float64), received_us)
+    quality, kept = judged(time, received_us)
     for row in (rows[at] for at in np.flatnonzero(~kept)):
         refused.append(
             Refused(row.place, Reason.range, f"record {row.place}: {_when(row.seconds)}", row.point)

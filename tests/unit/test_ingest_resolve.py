@@ -89,6 +89,19 @@ def test_made_up_points_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.records["sensor"].tolist()[-1] == 1
 
 
+def test_frames_alike_go_the_same_way_as_the_first_of_them() -> None:
+    desk = Desk()
+    frames: list[list[dict[str, object]]] = [
+        [{"n": "p", "u": "kPa", "v": value}, {"n": "t", "u": "K", "v": 300}, {"n": "x", "u": "m", "v": 1}]
+        for value in (350, 250, 1.7e308, 150)
+    ]
+    found = [desk.take(frame) for frame in frames]
+    assert desk.points.tables, "the way is kept"
+    assert [one.records["sensor"].tolist() for one in found] == [[1, 2, WAITING_BASE]] * 4
+    assert [one.records["value"][0] for one in found] == pytest.approx([0.35, 0.25, 1.7e305, 0.15])
+    assert desk.take(frames[0], backfill=True).records["quality"].tolist() == [Quality.historical] * 3
+
+
 def test_backfill_is_historical() -> None:
     found = Desk().take([{"n": "p", "t": 1.6e9, "v": 1}], backfill=True)
     assert found.records["quality"].tolist() == [Quality.historical]

@@ -227,15 +227,48 @@ _record = st.fixed_dictionaries(
     },
 )
 _plain = st.fixed_dictionaries({"n": _names, "v": _numbers})
+_number = st.fixed_dictionaries(
+    {"n": st.sampled_from("abc"), "v": _numbers},
+    optional={
+        "t": st.sampled_from([0, -3, 2.5]),
+        "u": st.sampled_from(["kPa", "", "Cel"]),
+        "bn": st.sampled_from(["x:", "", 'bt"}', "b" * 40]),
+        "bu": st.sampled_from(["kPa", ""]),
+        "bt": st.sampled_from([0, 1.7e9]),
+        "bv": _numbers,
+    },
+)
 _first = st.fixed_dictionaries(
     {}, optional={"bn": _names, "bt": _times, "bu": st.sampled_from(["kPa", ""]), "bv": _numbers}
 )
 
 
 @given(_first, st.lists(_record | _plain, min_size=1, max_size=5))
-@settings(max_examples=1_000)
+@settings(max_examples=500)
 def test_both_ways_through_agree(first: dict[str, object], records: list[dict[str, object]]) -> None:
-    data = json.dumps([{**first, **records[0]}, *records[1:]]).encode()
+    assert_careful_agrees(json.dumps([{**first, **records[0]}, *records[1:]]).encode())
+
+
+@given(_first, st.lists(_number, min_size=1, max_size=4))
+@settings(max_examples=500)
+def test_a_frame_of_numbers_is_what_it_is_whatever_frames_came_before_it(
+    first: dict[str, object], records: list[dict[str, object]]
+) -> None:
+    assert_careful_agrees(json.dumps([{**first, **records[0]}, *records[1:]]).encode())
+
+
+def test_frames_of_numbers_of_one_shape_share_their_names() -> None:
+    frames: list[object] = [
+        [{"bn": "g:", "bt": 1.7e9, "bu": "kPa", "n": "a", "v": n}, {"n": "b", "bu": "Cel", "t": n, "v": 2}]
+        for n in range(3)
+    ]
+    first, second, third = (usable(frame) for frame in frames)
+    assert first.points is second.points is third.points
+    assert (first.units, third.value.tolist()) == (["kPa", "Cel"], [2.0, 2.0])
+    assert third.time.tolist() == [1_700_000_000_000_000, 1_700_000_002_000_000]
+
+
+def assert_careful_agrees(data: bytes) -> None:
     quick = senml.decode(data, RECEIVED_US)
     careful = senml._careful(data, RECEIVED_US)
     assert type(quick) is type(careful)
