@@ -72,11 +72,18 @@ def _ports(settings: Settings) -> Ports:
 
 
 async def _detect(settings: Settings, resources: AsyncExitStack) -> Service:
+    from streams.company import NotAlone
     from streams.detect import Detect
+    from streams.places import NoPlace
 
-    return Detect(
-        kafka=settings.kafka, folder=settings.data / "detect", worker=settings.worker, now_us=now_us
+    service = Detect(
+        kafka=settings.kafka,
+        snapshots=settings.snapshots or str(settings.data / "detect"),
+        shared=settings.snapshots_shared,
+        worker=settings.worker,
+        now_us=now_us,
     )
+    return Explained(service, (NotAlone, NoPlace))
 
 
 async def _record(settings: Settings, resources: AsyncExitStack) -> Service:

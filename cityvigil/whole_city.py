@@ -151,7 +151,8 @@ def detect_worker(environ: Mapping[str, str], number: int) -> Child:
     """One of several workers; its number is its place in the group, the same after a restart."""
     port = process.pick_ports(1)[0]
     name = "detect" if number == 1 else f"detect-{number}"
-    return Child(name, ["detect"], {**environ, "CITYVIGIL_WORKER": str(number), **_health(port)}, port)
+    own = {"CITYVIGIL_WORKER": str(number), "CITYVIGIL_SNAPSHOTS_SHARED": "yes"}  # one machine, one folder
+    return Child(name, ["detect"], {**environ, **own, **_health(port)}, port)
 
 
 def _children(environ: dict[str, str], console_port: int, detect_workers: int) -> list[Child]:

@@ -61,6 +61,12 @@ def _text(environ: Mapping[str, str], name: str, default: str | None) -> str | N
         raise SettingsError(f"{name}_FILE={path!r}: {why}") from None
 
 
+def _yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("expected yes or no")
+    return text == "yes"
+
+
 def _share(text: str) -> float:
     share = float(text)
     if not 0 < share <= 1:
@@ -97,6 +103,10 @@ class Settings:
     clock: CityClock = _var("CLOCK", CityClock.parse, "0,0,1", "city clock, BASE_US,WALL0_US,SCALE")
     partitions: int = _var("PARTITIONS", _positive, "4", "partitions of readings and alerts")
     worker: str = _var("WORKER", str, "1", "this worker's number in its group")
+    snapshots: str = _var("SNAPSHOTS", str, "", "detect's snapshots: a folder or store URL, empty = in DATA")
+    snapshots_shared: bool = _var(
+        "SNAPSHOTS_SHARED", _yes_or_no, "no", "yes: every detect worker reaches that folder"
+    )
     http_host: str = _var("HTTP_HOST", str, "127.0.0.1", "address of health, metrics and console")
     http_port: int = _var("HTTP_PORT", _port, "0", "its port, 0 = any free one")
     field_host: str = _var("FIELD_HOST", str, "127.0.0.1", "address that gateways of the field connect to")

@@ -20,6 +20,7 @@ from mode.threads import WorkerThread
 from yarl import URL
 
 from schemas import topics
+from streams.company import client_id
 
 SESSION_S = 6.0
 HEARTBEAT_S = 1.5
@@ -89,11 +90,11 @@ def build_app(
     app = DetectApp(
         topics.DETECT_GROUP,
         broker=servers,
-        broker_client_id=f"{topics.DETECT_GROUP}-{worker}",
+        broker_client_id=client_id(worker),
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_commit_interval=COMMIT_EVERY_S,
-        consumer_group_instance_id=f"{topics.DETECT_GROUP}-{worker}",
+        consumer_group_instance_id=client_id(worker),
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=topics.MESSAGE_MAX_BYTES,
         stream_buffer_maxsize=BUFFER_FRAMES,

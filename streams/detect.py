@@ -14,7 +14,6 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -26,9 +25,10 @@ from faust.types.streams import StreamT
 from prometheus_client import Counter, Gauge, Histogram
 
 from schemas import topics
+from streams import company
 from streams.app import DetectApp, build_app
 from streams.held import Held, Partitions
-from streams.places import place_of
+from streams.places import is_local, place_of
 from streams.publish import AlertWriter
 from streams.rules import Versions
 from streams.state import Snapshots
@@ -57,20 +57,25 @@ STOP_WITHIN_S = 10.0
 
 
 class Detect:
-    """One worker. `worker` is its place in the group, the same after a restart; `now_us` is wall time."""
+    """One worker. `worker` is its place in the group, the same after a restart; `now_us` is wall time.
+
+    `snapshots` is a folder or the URL of a store; `shared` says that every worker reaches that folder.
+    """
 
     def __init__(
         self,
         *,
         kafka: str,
-        folder: Path,
+        snapshots: str,
+        shared: bool,
         worker: str,
         now_us: Callable[[], int],
         replay_s: float = REPLAY_S,
         stalled_s: float = STALLED_S,
     ) -> None:
         self._kafka = kafka
-        self._folder = folder
+        self._snapshots = snapshots
+        self._shared = shared or not is_local(snapshots)
         self._worker = worker
         self._now_us = now_us
         self._replay_s = replay_s
@@ -89,7 +94,10 @@ class Detect:
         """Until `stop`, with a snapshot and a commit at the end. Raises whatever went wrong."""
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as resources:
-            place = place_of(str(self._folder), await _cluster_id(self._kafka), self._worker)
+            if not self._shared:
+                await company.refuse(self._kafka, self._worker, self._snapshots, joining=True)
+            cluster_id, self._of_partitions = await _log(self._kafka)
+            place = place_of(self._snapshots, cluster_id, self._worker)
             snapshots = Snapshots(place)
             await asyncio.to_thread(snapshots.open)
             versions = await resources.enter_async_context(Versions(self._kafka))
@@ -228,6 +236,8 @@ class Detect:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
+                if not self._shared and len(partitions.held) < self._of_partitions:
+                    await company.refuse(self._kafka, self._worker, self._snapshots, joining=False)
                 _, ends = await partitions.bounds(dict(partitions.held))
             except KafkaError as error:
                 log.warning("the ends of the log are unknown: %s", error)
@@ -251,11 +261,13 @@ async def _stop(app: DetectApp) -> None:
         log.error("Faust did not stop within %.0f s: left to the end of the process", STOP_WITHIN_S)
 
 
-async def _cluster_id(kafka: str) -> str:
-    """Snapshots belong to one log: a fresh Kafka begins again at offset 0."""
+async def _log(kafka: str) -> tuple[str, int]:
+    """The id of the cluster, and how many partitions the log has. Snapshots belong to one log: a fresh Kafka
+    begins again at offset 0."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     try:
         await admin.start()
-        return str((await admin.describe_cluster())["cluster_id"])
+        (topic,) = await admin.describe_topics([topics.READINGS.name])
+        return str((await admin.describe_cluster())["cluster_id"]), len(topic["partitions"])
     finally:
         await admin.close()

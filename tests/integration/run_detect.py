@@ -1,6 +1,7 @@
 """A detect worker as a process, for the tests that kill it: `python -m tests.integration.run_detect`.
 
-Arguments: KAFKA FOLDER WORKER REPLAY_S. Logs to standard error; ends on SIGTERM as the real service does.
+Arguments: KAFKA FOLDER WORKER REPLAY_S SHARED (yes or no). Logs to standard error; ends on SIGTERM as the
+real service does.
 """
 
 import asyncio
@@ -8,17 +9,17 @@ import logging
 import signal
 import sys
 import time
-from pathlib import Path
 
 from streams.detect import Detect
 
 
-async def main(kafka: str, folder: str, worker: str, replay_s: str) -> None:
+async def main(kafka: str, folder: str, worker: str, replay_s: str, shared: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     detect = Detect(
         kafka=kafka,
-        folder=Path(folder),
+        snapshots=folder,
+        shared=shared == "yes",
         worker=worker,
         now_us=lambda: time.time_ns() // 1_000,
         replay_s=float(replay_s),

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from schemas import topics
 from schemas.catalogue import default_rules
 from schemas.control import RulesVersion
+from streams.company import members
 from streams.replay import alerts_of_the_log
 from tests.integration.detect_log import PARTITIONS, ALog, Published, a_kafka, expected, make_topics_anew
 
@@ -43,8 +44,8 @@ async def log(kafka: str) -> AsyncIterator[ALog]:
 class Worker:
     """The detect worker as a process, with what it logged."""
 
-    def __init__(self, kafka: str, folder: Path, name: str, replay_s: float) -> None:
-        self._argv = [kafka, str(folder / "snapshots"), name, str(replay_s)]
+    def __init__(self, kafka: str, folder: Path, name: str, replay_s: float, shared: bool) -> None:
+        self._argv = [kafka, str(folder / "snapshots"), name, str(replay_s), "yes" if shared else "no"]
         self.log = folder / f"detect-{name}.log"
         self.folder = folder / "snapshots"
         self.process: asyncio.subprocess.Process | None = None
@@ -64,6 +65,14 @@ class Worker:
     def alive(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
+    def pause(self) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
     async def said(self, text: str) -> None:
         """Until its log says so; a worker that died meanwhile fails the test."""
         async with asyncio.timeout(WITHIN_S):
@@ -72,15 +81,15 @@ class Worker:
                 await asyncio.sleep(0.02)
 
     def snapshots(self, partition: int) -> list[Path]:
-        """The newest first: offsets have leading zeros, and there is one generation."""
+        """The newest first: generations and offsets have leading zeros."""
         return sorted(self.folder.glob(f"*/partition-{partition:03d}-*.snapshot"), reverse=True)
 
 
 @asynccontextmanager
 async def a_worker(
-    kafka: str, folder: Path, name: str = "1", replay_s: float = 0.05
+    kafka: str, folder: Path, name: str = "1", replay_s: float = 0.05, shared: bool = True
 ) -> AsyncIterator[Worker]:
-    worker = Worker(kafka, folder, name, replay_s)
+    worker = Worker(kafka, folder, name, replay_s, shared)
     await worker.start()
     try:
         yield worker
@@ -90,6 +99,10 @@ async def a_worker(
 
 def offset_of(snapshot: Path) -> int:
     return int(snapshot.name.partition("-offset-")[2][:16])
+
+
+def generation_of(snapshot: Path) -> int:
+    return int(snapshot.name.partition("-generation-")[2][:8])
 
 
 async def until_published(published: Published, *workers: Worker, want: int) -> None:
@@ -196,6 +209,58 @@ async def test_partitions_that_move_between_workers_take_their_state_along(
         assert await first.end(signal.SIGTERM) == 0, first.log.read_text()[-3000:]
         await published.read()
         assert published.bodies == want
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_that_wakes_up_late_changes_nothing(kafka: str, log: ALog, tmp_path: Path) -> None:
+    """Stopped in the middle of its work, its partitions taken over meanwhile by another."""
+    await log.begin()
+    async with a_worker(kafka, tmp_path, replay_s=0.05) as sleeper, Published(kafka) as published:
+        await log.minutes(30)
+        await until_published(published, sleeper, want=10)
+        writing = asyncio.create_task(log.minutes(60))
+        await until_published(published, sleeper, want=len(published.bodies) + 5)
+        sleeper.pause()
+        async with a_worker(kafka, tmp_path, name="2", replay_s=0.05) as successor:
+            await writing
+            want = expected(await alerts_of_the_log(kafka))
+            await until_published(published, successor, want=len(want))
+            before = {number: generation_of(successor.snapshots(number)[0]) for number in range(PARTITIONS)}
+            sleeper.wake()
+            await log.minutes(30)
+            # Whether it ends, superseded, or joins again is the group's to say; here nothing may change.
+            want = expected(await alerts_of_the_log(kafka))
+            await until_published(published, want=len(want))
+            await sleeper.end(signal.SIGTERM)
+            assert await successor.end(signal.SIGTERM) == 0, successor.log.read_text()[-3000:]
+            await published.read()
+            assert published.bodies == want
+            for number, generation in before.items():
+                assert generation_of(successor.snapshots(number)[0]) >= generation
+        async with a_worker(kafka, tmp_path, name="3") as third:
+            await third.said("partition 1: goes on at offset")
+            await log.minutes(5)
+            want = expected(await alerts_of_the_log(kafka))
+            await until_published(published, third, want=len(want))
+            assert published.bodies == want
+
+
+async def test_a_second_worker_does_not_join_where_snapshots_are_in_a_folder_of_one(
+    kafka: str, log: ALog, tmp_path: Path
+) -> None:
+    await log.begin()
+    async with asyncio.timeout(WITHIN_S):
+        while await members(kafka):  # of other tests, killed: the group forgets them after a while
+            await asyncio.sleep(0.1)
+    async with a_worker(kafka, tmp_path, shared=False) as first:
+        await first.said("partition 1: no usable snapshot")
+        async with a_worker(kafka, tmp_path, name="2", shared=False) as second:
+            assert second.process is not None
+            assert await asyncio.wait_for(second.process.wait(), WITHIN_S) != 0
+            said = second.log.read_text()
+            assert "detect worker 2 would share partitions with cityvigil-detect-1" in said
+            assert "CITYVIGIL_SNAPSHOTS_SHARED=yes if that folder is one" in said
+        assert first.alive()
 
 
 async def test_a_log_that_names_rules_nobody_wrote_ends_the_worker(
