@@ -87,7 +87,7 @@ class Lane:
     _flying: deque[_Message] = field(default_factory=deque)
     _readings: int = 0
     _sendable: int = 0  # items in the queue that are no frames
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: asyncio.Future[None] | None = None  # what `run` waits for, while it does
 
     @property
     def is_idle(self) -> bool:
@@ -105,13 +105,17 @@ class Lane:
     async def run(self) -> None:
         """Until cancelled. Raises what is no trouble of Kafka's."""
         while True:
-            await self._something()
-            await self._dwell()
-            if self._queue:
+            while self._flying and _is_back(self._flying[0]):
+                await self._landed()
+            if not self._queue:
+                await self._change(None)
+            elif self._is_due():
                 message = await self._taken()
                 while len(self._flying) >= IN_FLIGHT:
                     await self._landed()
                 await self._launch(message)
+            else:
+                await self._change(self._queue[0].queued_at + LINGER_S)
 
     async def drained(self) -> None:
         """Returns when Kafka has everything that is queued now."""
@@ -123,39 +127,34 @@ class Lane:
     def _put(self, item: _Item) -> asyncio.Future[None]:
         self._queue.append(item)
         self.load.add(item.size)
-        self._wake.set()
+        if self._waiting is not None and self._is_due():
+            self._wake()
         return item.done
 
-    async def _something(self) -> None:
-        """Waits for something to send, taking in what comes back meanwhile."""
-        while not self._queue:
-            await self._woken_or_landed(None)
+    def _is_due(self) -> bool:
+        """Whether what is queued goes now: while a produce is in flight, it gathers up to the limits."""
+        return bool(
+            not self._flying
+            or self._readings >= packing.READINGS
+            or self._sendable
+            or asyncio.get_running_loop().time() >= self._queue[0].queued_at + LINGER_S
+        )
 
-    async def _dwell(self) -> None:
-        """While a produce is in flight, gathers up to the limits."""
-        deadline = self._queue[0].queued_at + LINGER_S
+    async def _change(self, until: float | None) -> None:
+        """Returns when something is due, has come back, or at `until`."""
         loop = asyncio.get_running_loop()
-        while self._flying and self._readings < packing.READINGS and not self._sendable:
-            left = deadline - loop.time()
-            if left <= 0:
-                return
-            await self._woken_or_landed(left)
-
-    async def _woken_or_landed(self, timeout_s: float | None) -> None:
-        self._wake.clear()
-        woken = asyncio.ensure_future(self._wake.wait())
-        waiting: set[asyncio.Future[object]] = {woken}  # type: ignore[arg-type]  # bool is an object
-        head = self._flying[0].acknowledged if self._flying else None
-        if head is not None:
-            waiting.add(head)
+        self._waiting = loop.create_future()
+        timer = None if until is None else loop.call_at(until, self._wake)
         try:
-            await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await self._waiting
         finally:
-            woken.cancel()
-        while self._flying and self._flying[0].acknowledged is not None:
-            if not self._flying[0].acknowledged.done():
-                break
-            await self._landed()
+            self._waiting = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self, _: object = None) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     async def _taken(self) -> _Message:
         """The next message: as many frames as fit, or one other record."""
@@ -183,7 +182,8 @@ class Lane:
     async def _launch(self, message: _Message) -> None:
         while True:
             try:
-                message.acknowledged = asyncio.ensure_future(await self.send(message.value, message.key))
+                message.acknowledged = await self.send(message.value, message.key)
+                message.acknowledged.add_done_callback(self._wake)
                 break
             except KafkaError as error:
                 await self._patience(error)
@@ -240,6 +240,10 @@ class Lane:
             if not item.done.done():
                 item.done.set_result(None)
         self.load.remove(sum(item.size for item in message.items))
+
+
+def _is_back(message: _Message) -> bool:
+    return message.acknowledged is not None and message.acknowledged.done()
 
 
 def _item(
