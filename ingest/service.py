@@ -44,6 +44,9 @@ TICK_S = 1.0
 FAST_TICK_S = 0.1  # of wall time, when city time runs faster than it
 MARKS_S = 5.0
 LOOK_S = 1.0
+SUSPENDED_US = 5_000_000
+"""A look so late: what was to come meanwhile lies unread, or went to a successor."""
+
 RETRY_S = 1.0
 STOP_WITHIN_S = 5.0
 FULL_BYTES = 64 << 20
@@ -283,12 +286,14 @@ class Ingest:
                     waiting[number] = self._lanes[number].put(control.encode(record))
 
     async def _look(self) -> None:
-        """Gaps that have waited long enough; time in which we were deaf does not count."""
+        """Gaps that have waited long enough; time in which we were deaf, or suspended, does not count."""
         last_us = self._now()
         while True:
             await asyncio.sleep(LOOK_S)
             now_us = self._now()
-            if self._session is not None and self._session.connected and not self._session.is_paused:
+            suspended = now_us - last_us > SUSPENDED_US
+            hears = self._session is not None and self._session.connected and not self._session.is_paused
+            if hears and not suspended:
                 self._intake.give_up(now_us)
             else:
                 self._intake.put_off(now_us - last_us)

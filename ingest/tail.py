@@ -33,7 +33,7 @@ class Tail:
     ingest: str
     marks: dict[tuple[str, int], Mark] = field(default_factory=dict)
     has_marks: bool = False
-    generation: int = 0
+    generations: dict[str, int] = field(default_factory=dict)
     clock: Clock | None = None
     tick: Tick | None = None
     registry: RegistryVersion | None = None
@@ -63,30 +63,36 @@ class Tail:
 
     def _control(self, record: control.Control) -> None:
         match record:
-            case Marks():
+            case Marks() if self._is_current(record):
                 for name, (contiguous, *ahead) in record.marks.items():
                     gateway, _, epoch = name.rpartition("/")
                     self.marks[gateway, int(epoch)] = Mark(contiguous, tuple(ahead))
                 self.has_marks |= record.ingest == self.ingest
-                self._own(record.ingest, record.generation)
             case Gap():
                 key = record.gateway, record.epoch
                 self.marks[key] = skip_to(self.marks.get(key, Mark(record.first - 1)), record.last)
-            case Tick():
+            case Tick() if self._is_current(record):
                 self.tick = record
-                self._own(record.ingest, record.generation)
             case Ownership():
-                self._own(record.ingest, record.generation)
+                self._is_current(record)
             case Clock():
                 self.clock = record
-            case RegistryVersion():
+            case RegistryVersion() if self.registry is None or record.version >= self.registry.version:
                 self.registry = record
-            case RulesVersion():
+            case RulesVersion() if self.rules is None or record.version >= self.rules.version:
                 self.rules = record
 
-    def _own(self, ingest: str, generation: int) -> None:
-        if ingest == self.ingest:
-            self.generation = max(self.generation, generation)
+    @property
+    def generation(self) -> int:
+        """The highest of this ingest."""
+        return self.generations.get(self.ingest, 0)
+
+    def _is_current(self, record: Marks | Tick | Ownership) -> bool:
+        """Whether nobody has spoken for this ingest in a higher generation: one that was suspended and wakes
+        up beside its successor knows less than the log does."""
+        known = self.generations.get(record.ingest, 0)
+        self.generations[record.ingest] = max(known, record.generation)
+        return record.generation >= known
 
     def check(self, clock: CityClock) -> None:
         """Raises ClockDiffers unless this clock goes on where the log's stopped."""

@@ -83,11 +83,13 @@ class Detect:
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._partitions: Partitions | None = None
+        self._stands_by: Callable[[], bool] = lambda: False
 
     def not_ready(self) -> str | None:
         held = self._partitions.held if self._partitions else {}
         if not held:
-            return "no partition assigned yet"
+            # More workers than partitions to share: this one is ready to take over.
+            return None if self._stands_by() else "no partition assigned yet"
         return next((why for one in held.values() if (why := one.lane.not_ready())), None)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -108,6 +110,7 @@ class Detect:
             self._partitions = Partitions(
                 versions=versions,
                 snapshots=snapshots,
+                kafka=self._kafka,
                 offsets=offsets,
                 replay_s=self._replay_s,
                 failed=self._fail,
@@ -120,6 +123,7 @@ class Detect:
                 revoked=self._release,
             )
             self._app = app
+            self._stands_by = lambda: app.unassigned
             resources.push_async_callback(_stop, app)
             await app.start()
             await self._until_stopped(stop, alerts, self._partitions)

@@ -52,6 +52,8 @@ class Lane:
         for offset, value in messages:
             entry = self._decoded(offset, value)
             if isinstance(entry, RegistryVersion | RulesVersion):
+                if self._is_old(entry):
+                    continue
                 alerts += self._folded(entries)
                 entries = []
                 alerts += await self._adopt(entry)
@@ -89,6 +91,11 @@ class Lane:
         self.readings += count
         READINGS.labels(self.number).inc(count)
         return self.fold.fold(entries) if entries else []
+
+    def _is_old(self, entry: RegistryVersion | RulesVersion) -> bool:
+        """An ingest that was suspended may announce what its successor has long replaced."""
+        known = self.registry if isinstance(entry, RegistryVersion) else self.rules
+        return known is not None and entry.version < known[0]
 
     async def _adopt(self, entry: RegistryVersion | RulesVersion) -> list[Alert]:
         if isinstance(entry, RegistryVersion):

@@ -47,6 +47,24 @@ def test_frames_without_a_sequence_leave_no_mark() -> None:
     assert tail.marks == {}
 
 
+def test_what_a_resumed_zombie_writes_beside_its_successor_counts_for_nothing() -> None:
+    tail = tail_of(
+        Ownership("ingest-1", 4),
+        RulesVersion(7, 70),
+        RegistryVersion(3, 30),
+        Marks("ingest-1", 4, {"gw/1": (9,)}),
+        Tick("ingest-1", 4, 2, 2, ("silent-now",)),
+        Marks("ingest-1", 3, {"gw/1": (5,)}),
+        Tick("ingest-1", 3, 1, 1, ("silent-then",)),
+        RulesVersion(6, 60),
+        RegistryVersion(2, 20),
+    )
+    assert tail.marks == {("gw", 1): Mark(9)}
+    assert tail.tick is not None
+    assert tail.tick.silent == ("silent-now",)
+    assert (tail.rules, tail.registry) == (RulesVersion(7, 70), RegistryVersion(3, 30))
+
+
 def test_the_generation_is_the_highest_of_this_ingest() -> None:
     tail = tail_of(
         Ownership("ingest-1", 4),
