@@ -52,6 +52,22 @@ async def import_registry(
     Raises Refused, and CannotRun if another import came between.
     """
     registry, end = await _read(kafka)
+    return await change(kafka, registry, end, zones, gateways, sensors, partitions, by, dry_run=dry_run)
+
+
+async def change(
+    kafka: str,
+    registry: Registry,
+    end: int,
+    zones: Sequence[ZoneRow],
+    gateways: Sequence[GatewayRow],
+    sensors: Sequence[SensorRow],
+    partitions: int,
+    by: str,
+    *,
+    dry_run: bool = False,
+) -> int:
+    """As `import_registry`, into a registry that was read up to the offset `end`."""
     entries, refusals = merged(registry, zones, gateways, sensors, partitions)
     if refusals:
         raise Refused(refusals)

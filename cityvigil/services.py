@@ -122,10 +122,12 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
     from psycopg_pool import AsyncConnectionPool
 
     from cityvigil import trust
+    from cityvigil.registrar import Registrar
     from dispatch.console.desk import Desk
     from dispatch.console.service import Console
     from dispatch.people import People
     from dispatch.store import Store
+    from streams.devices import Devices
     from streams.history import History
 
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -135,6 +137,8 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
     source = await resources.enter_async_context(
         trust.opened(settings.kafka, pool, settings.partitions, now_us)
     )
+    lock = settings.data / "registry.lock"
+    registrar = Registrar(settings.kafka, source.registry, settings.partitions, lock)
     desk = Desk(
         store=Store(pool),
         people=People(pool),
@@ -143,6 +147,8 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         now=now_us,
         trust=source.trust,
         rules=source.rules,
+        devices=Devices(pool),
+        classify=registrar.classify,
     )
     try:
         console = Console(

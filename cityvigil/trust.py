@@ -75,6 +75,12 @@ class Trust:
             await self._follow()
             return list(self._in_force.rules.values())
 
+    async def registry(self) -> tuple[registry.Registry, int]:
+        """As of now, and the offset behind its last entry. Not to be changed by who asks."""
+        async with self._looking:
+            await self._follow()
+            return self._in_force.registry, self._in_force.registry_end
+
     async def _log(self) -> dict[str, Any]:
         try:
             await self._follow()

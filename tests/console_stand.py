@@ -11,7 +11,7 @@ import datetime as dt
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,17 +23,18 @@ from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import health
 from detectors.correlation import linked
-from dispatch.console.desk import Desk
+from dispatch.console.desk import Classified, Desk
 from dispatch.console.service import Console
 from dispatch.intake import Message, take
 from dispatch.ledger import Ledger
 from dispatch.people import People, add_demo_users
 from dispatch.store import Store
 from schemas.alert import Alert
-from schemas.catalogue import default_rules
 from schemas.clock import CityClock, to_datetime
+from schemas.default_rules import default_rules
 from schemas.migrations import migrations
 from schemas.rule import Rule
+from streams.devices import Devices
 from streams.history import History
 
 ZONES = {
@@ -78,6 +79,9 @@ class Stand:
 
     clients: AsyncExitStack
     passwords: dict[str, str] = field(default_factory=dict)
+    classified: list[Classified] = field(default_factory=list)
+    """What people said that unknown points are; the registry of the stand stays as it is."""
+
     _offset: int = 0
 
     @property
@@ -141,12 +145,20 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
             return default_rules(judgement_live=True)
 
         store, people = Store(pool), People(pool, QUICK)
-        desk = Desk(store, people, History(pool), clock, now_us, trusting, rules)
+        devices = Devices(pool)
+        classified: list[Classified] = []
+
+        async def classify(points: Sequence[Classified], by: str) -> int:
+            classified.extend(points)
+            return 2
+
+        desk = Desk(store, people, History(pool), clock, now_us, trusting, rules, devices, classify)
         not_ready: list[Console] = []
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
         console = Console(desk, dsn=dsn, host="127.0.0.1", port=0, routes=routes)
         not_ready.append(console)
         stand = Stand(dsn, pool, store, people, clock, console, trust, measurable, AsyncExitStack())
+        stand.classified = classified
         logins = await add_demo_users(people, ["gas-company", "water-group"], now())
         stand.passwords = {login["user"]: login["password"] for login in logins}
         stop = asyncio.Event()

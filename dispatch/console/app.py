@@ -25,6 +25,7 @@ from dispatch.console import (
     case_forms,
     case_pages,
     cases,
+    devices_page,
     duty_page,
     endpoint,
     health,
@@ -37,6 +38,7 @@ from dispatch.console import (
     rejects_page,
     sensors,
     session,
+    unknown_page,
 )
 from dispatch.console.desk import Desk
 from dispatch.console.endpoint import Endpoint
@@ -74,6 +76,8 @@ def build_console(desk: Desk, feed: Feed, routes: Sequence[BaseRoute] = ()) -> S
             *case_forms.ROUTES,
             *map_page.ROUTES,
             *rejects_page.ROUTES,
+            *devices_page.ROUTES,
+            *unknown_page.ROUTES,
             Mount(f"/static/{renderer.static_version}", static, name="static"),
         ],
         middleware=[

@@ -6,6 +6,7 @@ figure that nobody could measure is None and is shown as unknown, never as zero.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,6 +49,46 @@ class History(Protocol):
     async def zones(self) -> Sequence[Mapping[str, Any]]: ...
 
 
+class Devices(Protocol):
+    """The registry's mirror with the health of its sensors; rows by column name, `now` is city time."""
+
+    async def sensors(
+        self,
+        *,
+        now: dt.datetime,
+        q: str | None = None,
+        zone: str | None = None,
+        category: str | None = None,
+        state: str | None = None,
+        health: str | None = None,
+        districts: frozenset[str] = frozenset(),
+        after: int = 0,
+        limit: int = 50,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    async def gateways(
+        self,
+        *,
+        now: dt.datetime,
+        q: str | None = None,
+        zone: str | None = None,
+        districts: frozenset[str] = frozenset(),
+        after: str = "",
+        limit: int = 50,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    async def health(self, sensor: int) -> Sequence[Mapping[str, Any]]: ...
+    async def siblings(self, gateways: Sequence[str]) -> Sequence[Mapping[str, Any]]: ...
+    async def waiting(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """What a person says a point is that nobody registered."""
+
+    gateway: str
+    point: str
+    category: str
+
+
 class Rejects(msgspec.Struct, frozen=True):
     """How many inputs of a gateway were refused for a reason (schemas.reading.Reason)."""
 
@@ -87,6 +128,10 @@ class Desk:
     """Wall time, microseconds UTC."""
     trust: Callable[[], Awaitable[Mapping[str, Any]]]
     rules: Callable[[], Awaitable[Sequence[Rule]]]
+    devices: Devices | None = None
+    classify: Callable[[Sequence[Classified], str], Awaitable[int]] | None = None
+    """Enters categories into the registry in somebody's name; the registry's new version. Raises ValueError
+    with why not."""
 
     async def trusted(self) -> Trust:
         return msgspec.convert(dict(await self.trust()), Trust)

@@ -66,6 +66,7 @@ class Renderer:
             "clock": desk.clock,
             "units": unit_names(said.language),
             "clock_of": lambda text: shown_time(text, now),
+            "city_clock_of": shown_city_time,
             "number": shown_number,
             "unit_sign": unit_sign,
             "sound": False,
@@ -92,6 +93,14 @@ def shown_time(text: str | dt.datetime | None, now_us: int) -> str:
     local = moment.astimezone(CITY_OFFSET)
     today = to_datetime(now_us).astimezone(CITY_OFFSET).date()
     return local.strftime("%H:%M:%S" if local.date() == today else "%m-%d %H:%M:%S")
+
+
+def shown_city_time(moment: dt.datetime | None, city_now: dt.datetime) -> str:
+    """A moment of city time, likewise."""
+    if moment is None:
+        return "–"
+    local, today = moment.astimezone(CITY_OFFSET), city_now.astimezone(CITY_OFFSET).date()
+    return local.strftime("%H:%M:%S" if local.date() == today else "%m-%d %H:%M")
 
 
 def shown_number(value: float | None) -> str:

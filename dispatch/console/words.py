@@ -1,4 +1,4 @@
-"""What the pages say, in zh-CN (default) and en: `locale/*.json`, flat keys, both with the same ones.
+"""What the pages say, in zh-CN (default) and en: `locale/[AREA.]LANGUAGE.json`, flat keys, the same in both.
 
 Names of things (categories, zones, units) come with the things; only the program's own words are here.
 A missing key is a bug and raises KeyError with the key.
@@ -48,8 +48,11 @@ class Words:
 
 @functools.cache
 def words(language: str) -> Words:
-    text = resources.files("dispatch.console").joinpath(f"locale/{language}.json").read_text(encoding="utf-8")
-    return Words(language, json.loads(text))
+    texts: dict[str, str] = {}
+    for file in resources.files("dispatch.console").joinpath("locale").iterdir():
+        if file.name == f"{language}.json" or file.name.endswith(f".{language}.json"):
+            texts |= json.loads(file.read_text(encoding="utf-8"))
+    return Words(language, texts)
 
 
 @functools.cache

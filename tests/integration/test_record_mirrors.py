@@ -13,14 +13,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from cityvigil import compacted, registry_topic
+from cityvigil import compacted, registry_topic, trust
 from cityvigil.cli import main
 from cityvigil.errors import CannotRun
 from cityvigil.migrate import migrate
+from cityvigil.registrar import Registrar
 from cityvigil.registry_topic import import_registry, read_registry
 from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
 from cityvigil.stack import Stack
+from cityvigil.wiring import now_us
+from dispatch.console.desk import Classified
 from schemas import registry, reject
 from schemas.catalogue import catalogue
 from schemas.clock import CityClock
@@ -219,3 +223,24 @@ async def test_rejects_are_kept_with_their_beginning_and_counted_once_by_source_
         dsn, "select detail, raw, size from rejects where source = %s order by log_offset limit 1", [unique]
     )
     assert rows == [("cut\ufffd JSON", b"\0{" * 2048, 10_000)]
+
+
+async def test_a_category_that_a_person_gives_a_waiting_point_stands_in_the_registry(
+    fresh_stack: Stack, dsn: str, unique: str, tmp_path: Path
+) -> None:
+    kafka = fresh_stack.kafka
+    waiting = Sensor(WAITING_BASE + 77, unique, "ch4-9", None, "%{vol}", None, state="waiting")
+    await import_registry(kafka, [ZoneRow(0, f"z-{unique}", "shinan", "z", "z", None, None)],
+                          [GatewayRow(0, unique, f"z-{unique}", 60.0)], [], 4, "test")  # fmt: skip
+    await compacted.append(kafka, SENSORS, [(waiting.key.encode(), registry.encode(waiting))])
+    async with AsyncConnectionPool(dsn, open=False) as pool, trust.opened(kafka, pool, 4, now_us) as source:
+        registrar = Registrar(kafka, source.registry, 4, tmp_path / "registry.lock")
+        version = await registrar.classify([Classified(unique, "ch4-9", METHANE)], "engineer")
+        with pytest.raises(ValueError, match="already"):
+            await registrar.classify([Classified(unique, "ch4-9", METHANE)], "engineer")
+        with pytest.raises(ValueError, match="no point"):
+            await registrar.classify([Classified(unique, "other", METHANE)], "engineer")
+    after = await read_registry(kafka)
+    sensor = after.sensors[unique, "ch4-9"]
+    assert (sensor.sensor, sensor.category, sensor.state) == (WAITING_BASE + 77, METHANE, "in-service")
+    assert (sensor.zone, after.version) == (f"z-{unique}", version)

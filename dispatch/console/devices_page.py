@@ -1,0 +1,166 @@
+"""The devices: sensors and gateways searched and filtered, and the page of one sensor with its last day.
+
+234,000 of them are a list of pages, each asked for by the last key of the one before. Only shows: what waits
+for a category is dispatch/console/unknown_page.py's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dispatch.console.bodies import query_int, query_one_of, query_text
+from dispatch.console.desk import desk_of
+from dispatch.console.framed import devices_of, framed
+from dispatch.console.identity import signed_in
+from dispatch.console.sensors import seen_sensor
+from schemas.catalogue import catalogue
+from schemas.clock import to_datetime
+
+PAGE = 50
+HEALTHS = ("silent", "late", "poor")
+STATES = ("in-service", "commissioning", "maintenance", "waiting", "retired")
+MOST_NUMBER = 2**31 - 1
+
+
+async def list_devices(request: Request) -> Response:
+    user = await signed_in(request)
+    desk = desk_of(request)
+    asked: dict[str, Any] = {
+        "q": query_text(request, "q"),
+        "zone": query_text(request, "zone"),
+        "category": query_text(request, "category"),
+        "state": query_one_of(request, "state", STATES),
+        "health": query_one_of(request, "health", HEALTHS),
+    }
+    now = to_datetime(desk.clock.city_us(desk.now()))
+    rows = await devices_of(desk).sensors(
+        now=now,
+        districts=user.districts,
+        after=query_int(request, "after", low=0, high=MOST_NUMBER) or 0,
+        limit=PAGE + 1,
+        **asked,
+    )
+    shown = rows[:PAGE]
+    return await framed(
+        request,
+        user,
+        "devices.html",
+        page="devices",
+        tab="sensors",
+        rows=[told(row, now) for row in shown],
+        asked=asked,
+        categories=sorted(catalogue()),
+        states=STATES,
+        healths=HEALTHS,
+        waiting=await devices_of(desk).waiting(),
+        following=_next("/devices", asked, shown[-1]["sensor"]) if len(rows) > PAGE else None,
+        first="after" not in request.query_params,
+        now=now,
+    )
+
+
+async def list_gateways(request: Request) -> Response:
+    user = await signed_in(request)
+    desk = desk_of(request)
+    asked: dict[str, Any] = {"q": query_text(request, "q"), "zone": query_text(request, "zone")}
+    now = to_datetime(desk.clock.city_us(desk.now()))
+    rows = await devices_of(desk).gateways(
+        now=now,
+        districts=user.districts,
+        after=query_text(request, "after") or "",
+        limit=PAGE + 1,
+        **asked,
+    )
+    shown = rows[:PAGE]
+    return await framed(
+        request,
+        user,
+        "gateways.html",
+        page="devices",
+        tab="gateways",
+        rows=[
+            {
+                **row,
+                **shares(row),
+                "repeat_share": _share(row["repeats"], row["repeats"] + (row["n"] or 0)),
+                "reject_share": _share(row["rejected"], row["rejected"] + row["stored"]),
+            }
+            for row in shown
+        ],
+        asked=asked,
+        waiting=await devices_of(desk).waiting(),
+        following=_next("/devices/gateways", asked, shown[-1]["gateway"]) if len(rows) > PAGE else None,
+        first="after" not in request.query_params,
+        now=now,
+    )
+
+
+async def show_device(request: Request) -> Response:
+    user = await signed_in(request)
+    desk = desk_of(request)
+    devices = devices_of(desk)
+    sensor = await seen_sensor(desk, user, request.path_params["sensor"])
+    now = to_datetime(desk.clock.city_us(desk.now()))
+    (row,) = await devices.sensors(now=now, after=sensor["sensor"] - 1, limit=1)
+    gateways = await devices.gateways(now=now, q=sensor["gateway"], limit=50)
+    return await framed(
+        request,
+        user,
+        "device.html",
+        page="devices",
+        sensor={**sensor, **told(row, now)},
+        category=catalogue().get(sensor["category"] or ""),
+        days=[{**day, **shares(day)} for day in await devices.health(sensor["sensor"])],
+        gateway=next((one for one in gateways if one["gateway"] == sensor["gateway"]), None),
+        from_=(now - dt.timedelta(days=1)).isoformat(),
+        to=now.isoformat(),
+        now=now,
+    )
+
+
+def told(row: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+    """A row with its state as of now and its shares."""
+    return {**row, **shares(row), "state": state_now(row, now), "silent": is_silent(row, now)}
+
+
+def is_silent(row: Mapping[str, Any], now: dt.datetime) -> bool:
+    return row["last_at"] is None or row["last_at"] < now - dt.timedelta(days=1)
+
+
+def state_now(row: Mapping[str, Any], now: dt.datetime) -> str:
+    """As schemas.registry.Sensor.state_at says, of a row of the mirror."""
+    state = str(row["state"])
+    if row["maintenance_from"] is None or row["maintenance_to"] is None:
+        return state
+    guarded = state in ("in-service", "commissioning", "maintenance")
+    if row["maintenance_from"] <= now < row["maintenance_to"] and guarded:
+        return "maintenance"
+    return "in-service" if state == "maintenance" else state
+
+
+def shares(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Late and poor readings of all; None where there were none, which is not zero."""
+    return {"late_share": _share(row["late"], row["n"]), "poor_share": _share(row["poor"], row["n"])}
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return (part or 0) / whole if whole else None
+
+
+def _next(path: str, asked: Mapping[str, Any], last: object) -> str:
+    query = {name: value for name, value in asked.items() if value is not None}
+    return f"{path}?{urlencode({**query, 'after': str(last)})}"
+
+
+ROUTES = [
+    Route("/devices", list_devices),
+    Route("/devices/gateways", list_gateways),
+    Route("/devices/{sensor:int}", show_device),
+]
