@@ -128,6 +128,7 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
     from dispatch.people import People
     from dispatch.store import Store
     from streams.devices import Devices
+    from streams.frame_ledger import FrameLedger
     from streams.history import History
 
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -149,6 +150,7 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         rules=source.rules,
         devices=Devices(pool),
         classify=registrar.classify,
+        ledger=FrameLedger(pool),
     )
     try:
         console = Console(
@@ -162,6 +164,17 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         where = f"{settings.http_host}:{settings.http_port}"
         raise CannotRun(f"cannot listen on {where}: {error.strerror}; choose another port") from None
     return console
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    """Where simulated gateways find the listeners beside the broker."""
+    host, scheme = settings.field_host, "https" if settings.push_certificate else "http"
+    ports = {"hj212": settings.hj212_port, "gb26875": settings.gb26875_port, "sl651": settings.sl651_port}
+    found = {name: f"{host}:{port}" for name, port in ports.items() if port}
+    if settings.push_port:
+        found["push"] = f"{scheme}://{host}:{settings.push_port}/push/"
+        found["push_secret"] = settings.push_secret
+    return found
 
 
 async def _simulate(settings: Settings, resources: AsyncExitStack) -> Service:
@@ -184,6 +197,7 @@ async def _simulate(settings: Settings, resources: AsyncExitStack) -> Service:
         clock=settings.clock,
         now=now_us,
         truth_file=settings.data / "truth.jsonl",
+        addresses=_addresses(settings),
     )
 
 

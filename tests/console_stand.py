@@ -35,6 +35,7 @@ from schemas.default_rules import default_rules
 from schemas.migrations import migrations
 from schemas.rule import Rule
 from streams.devices import Devices
+from streams.frame_ledger import FrameLedger
 from streams.history import History
 
 ZONES = {
@@ -152,7 +153,9 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
             classified.extend(points)
             return 2
 
-        desk = Desk(store, people, History(pool), clock, now_us, trusting, rules, devices, classify)
+        desk = Desk(
+            store, people, History(pool), clock, now_us, trusting, rules, devices, classify, FrameLedger(pool)
+        )
         not_ready: list[Console] = []
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
         console = Console(desk, dsn=dsn, host="127.0.0.1", port=0, routes=routes)

@@ -80,6 +80,13 @@ class Devices(Protocol):
     async def waiting(self) -> int: ...
 
 
+class FrameLedger(Protocol):
+    """What each gateway said and where all of it is; no districts named: of all."""
+
+    async def totals(self, districts: frozenset[str]) -> Mapping[str, Any]: ...
+    async def worst(self, districts: frozenset[str], limit: int) -> Sequence[Mapping[str, Any]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Classified:
     """What a person says a point is that nobody registered."""
@@ -132,6 +139,7 @@ class Desk:
     classify: Callable[[Sequence[Classified], str], Awaitable[int]] | None = None
     """Enters categories into the registry in somebody's name; the registry's new version. Raises ValueError
     with why not."""
+    ledger: FrameLedger | None = None
 
     async def trusted(self) -> Trust:
         return msgspec.convert(dict(await self.trust()), Trust)
