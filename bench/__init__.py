@@ -1,1 +1,1 @@
-"""Measurements of parts, run by hand: `python -m bench.fold`, `python -m bench.snapshots`."""
+"""Measurements of parts, run by hand: `python -m bench.fold`, `bench.snapshots`, `bench.full_disk`."""

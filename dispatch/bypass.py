@@ -34,7 +34,9 @@ from dispatch.outbox import AT_ONCE, GIVE_UP, end_of, pause_after
 from dispatch.reader import partitions_of, read
 from schemas import topics
 from schemas.alert import Alert
+from schemas.catalogue import catalogue
 from schemas.clock import to_datetime
+from schemas.unit import handlers
 
 NAME = "bypass"
 REFRESH_S = 60.0
@@ -102,6 +104,7 @@ class Bypass:
             channels: list[Channel] = [Log()]
             if self._webhook:
                 channels.append(await resources.enter_async_context(Webhook(self._webhook)))
+            catalogue(), handlers()  # read now, not while the first alert waits
             self._channels = {channel.name: channel for channel in channels}
             self._room = {channel.name: asyncio.Semaphore(AT_ONCE) for channel in channels}
             if not await self._alone(resources, stop):

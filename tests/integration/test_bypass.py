@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import postgres, process
@@ -267,7 +268,9 @@ async def positioned(desk: Desk) -> None:
     try:
 
         async def placed() -> bool:
-            return bool(await admin.list_consumer_group_offsets(desk.alerts))
+            with suppress(KafkaError):  # a new broker has no coordinator yet
+                return bool(await admin.list_consumer_group_offsets(desk.alerts))
+            return False
 
         await until(placed)
     finally:
