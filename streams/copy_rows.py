@@ -12,6 +12,8 @@ import struct
 import numpy as np
 import psycopg
 
+from schemas.reading import RECORD
+
 ROW = np.dtype(
     [
         ("columns", ">i2"),
@@ -27,6 +29,12 @@ ROW = np.dtype(
 )
 COLUMNS = "time, sensor, value, quality"
 
+_SIZES = np.zeros(1, ROW)
+_SIZES["columns"], _SIZES["time_size"], _SIZES["sensor_size"] = 4, 8, 4
+_SIZES["value_size"], _SIZES["quality_size"] = 8, 2
+# Moved as a whole: numpy copies records field by field, many times slower.
+_BYTES, _WORDS = np.dtype((np.void, ROW.itemsize)), np.dtype((np.void, RECORD.itemsize))
+
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
 POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -38,18 +46,24 @@ def rows_out(records: np.ndarray) -> bytes:
     Sorted, because a batch is then one short stretch of pages per sensor, which the block index of an open
     span can tell apart; a batch in order of arrival has every sensor on every page.
     """
-    ordered = records[np.lexsort((records["time"], records["sensor"]))]
+    ordered = records.view(_WORDS).take(_order(records)).view(RECORD)
     rows = np.empty(len(ordered), ROW)
-    rows["columns"] = 4
-    rows["time_size"] = 8
+    rows.view(_BYTES)[:] = _SIZES.view(_BYTES)
     rows["time"] = ordered["time"] - POSTGRES_EPOCH_US
-    rows["sensor_size"] = 4
     rows["sensor"] = ordered["sensor"]
-    rows["value_size"] = 8
     rows["value"] = ordered["value"]
-    rows["quality_size"] = 2
     rows["quality"] = ordered["quality"]
-    return b"".join((HEADER, rows.tobytes(), TRAILER))
+    return b"".join((HEADER, rows.data, TRAILER))
+
+
+def _order(records: np.ndarray) -> np.ndarray:
+    """By sensor and time. What comes in order, as nearly all does, is sorted by its sensors alone."""
+    sensors, times = records["sensor"], records["time"]
+    found = np.argsort(sensors, kind="stable")
+    sensors, times = sensors[found], times[found]
+    if ((sensors[1:] == sensors[:-1]) & (times[1:] < times[:-1])).any():
+        return np.lexsort((records["time"], records["sensor"]))
+    return found
 
 
 async def copy_in(connection: psycopg.AsyncConnection, records: np.ndarray) -> None:

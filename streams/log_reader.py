@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 LOST = Counter("cityvigil_record_offsets_lost_total", "times the log no longer held what was not yet stored")
 
 GATHER_S = 0.25
+FETCH_WAIT_MS = 100
+FETCH_BYTES = 256 << 10
+"""A fetch waits so long for so much: one for every frame cost a third of the historian's time."""
+
 IDLE_GATHER_S = 1.0  # ticks alone do not need four commits a second
 BATCH_ROWS = 50_000
 BATCH_ENTRIES = 5_000  # of the registry: a large import must not keep readings waiting
@@ -118,7 +122,8 @@ async def reading(kafka: str, offsets: Mapping[Place, int]) -> AsyncIterator[Log
         client_id="cityvigil-record",
         enable_auto_commit=False,
         auto_offset_reset="none",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        fetch_min_bytes=FETCH_BYTES,
         max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
     )
     try:

@@ -25,6 +25,7 @@ from streams.batch import Batch, Key
 from streams.health import Health
 from streams.log_reader import Gathered, reading
 from streams.readings_table import ReadingsTable
+from streams.span_tables import BUSY_ROWS_S
 from streams.spans import width_us
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ TENDING = 0x6369_7479_0004
 
 POLL_S = 0.2
 TEND_S = 10.0
+LOOK_S = 1.0
 NOTE_S = 30.0
 """How often the health of sensors is noted: at most so much of it is lost, and its figures are so old."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -156,8 +158,7 @@ class Record:
         DUPLICATES.inc(batch.duplicates)
         UNSTORABLE.inc(batch.unstorable)
         BAD.labels(READINGS.name).inc(len(batch.bad))
-        for records, received in batch.heard:
-            self._health.add(records, received)
+        self._health.add(*batch.heard())
         for gateway, readings, received_us in batch.repeats:
             self._health.repeated(gateway, readings, received_us)
         now = self._wall_us()
@@ -165,17 +166,29 @@ class Record:
             COMMITTED.observe((now - sensed) / 1e6)
 
     async def _tend(self, stop: asyncio.Event) -> None:
-        """Beside the writing, on a connection of its own."""
+        """Beside the writing, on a connection of its own: now and then, and as soon as much comes in."""
         async with _connected(self._postgres) as connection:
-            rows, since, alone = self._rows, self._wall_us(), False
+            alone, is_busy = False, False
             while not stop.is_set():
-                await _wait(stop, TEND_S)
-                now = self._wall_us()
-                rows_s = (self._rows - rows) * 1e6 / max(now - since, 1)
-                rows, since = self._rows, now
+                rows_s = await self._rate(stop, is_busy)
+                is_busy = rows_s > BUSY_ROWS_S
                 alone = alone or await _locked(connection, TENDING)
                 if alone and self._why_not is None and self._table is not None:
                     await self._table.tend(connection, self._city_us(), rows_s)
+
+    async def _rate(self, stop: asyncio.Event, was_busy: bool) -> float:
+        """Rows a second over the time until it is time to tend, which is at once when a rush begins."""
+        rows, since = self._rows, self._wall_us()
+        deadline_us = since + int(TEND_S * 1e6)
+        rows_s = 0.0
+        while not stop.is_set() and (now := self._wall_us()) < deadline_us:
+            before = self._rows
+            await _wait(stop, LOOK_S)
+            rows_s = (self._rows - rows) * 1e6 / max(self._wall_us() - since, 1)
+            lately_s = (self._rows - before) * 1e6 / max(self._wall_us() - now, 1)
+            if lately_s > BUSY_ROWS_S and not was_busy:
+                return lately_s
+        return rows_s
 
     async def _note(self, stop: asyncio.Event) -> None:
         """How sensors report, on a connection of its own: once more when stopped."""
