@@ -32,8 +32,8 @@ class Fault:
     subjects: frozenset[str]
     onset: dt.datetime
     end: dt.datetime
-    expected_level: int
-    expected_unit: str
+    expected_level: int | None  # None: it must be absorbed, without an alert
+    expected_unit: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,8 @@ def _row(fault: Fault, mine: Sequence[Message], cases: Sequence[CaseRow]) -> dic
 
 def _complaints(fault: Fault, mine: Sequence[Message], cases: Sequence[CaseRow]) -> list[str]:
     name = f"{fault.kind} in {fault.zone}"
+    if fault.expected_level is None:
+        return [f"{name} raised an alert: {mine[0].alert.rule}"] if mine else []
     if not mine:
         return [f"{name} was missed: no alert rose"]
     if not cases:

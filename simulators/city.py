@@ -17,8 +17,13 @@ from schemas.catalogue import catalogue
 from simulators.bridge import BridgeNetwork
 from simulators.fire import FireNetwork
 from simulators.gas import GasNetwork
+from simulators.grids import GasGrid, HeatGrid, WaterGrid
 from simulators.heat import HeatNetwork
+from simulators.homecare import HomecareNetwork
 from simulators.network import Layout, Network, Planned
+from simulators.rows import rows_network
+from simulators.sewer import SewerNetwork
+from simulators.span import SpanNetwork
 from simulators.water import WaterNetwork
 from simulators.weather import WeatherNetwork
 
@@ -30,6 +35,21 @@ NETWORKS: tuple[type[Network], ...] = (
     FireNetwork,
     WeatherNetwork,
 )
+WHOLE: tuple[type[Network], ...] = (
+    GasGrid,
+    WaterGrid,
+    HeatGrid,
+    BridgeNetwork,
+    FireNetwork,
+    WeatherNetwork,
+    SpanNetwork,
+    HomecareNetwork,
+    SewerNetwork,
+    *(rows_network(domain, f"{domain}-devices") for domain in ("gas", "water", "heat", "bridge", "fire",
+                                                               "weather")),
+    *(rows_network(domain, domain) for domain in ("environment", "structure", "other", "device")),
+)  # fmt: skip
+"""Every category of the catalogue, with mains and sewers that answer as solved networks do."""
 TURN_S = 60
 """A gateway collects what is due of its sensors once in so many seconds of city time."""
 
@@ -63,7 +83,13 @@ ZONES = (
 )
 
 _ASSETS = {"gas": "gas-main", "water": "water-main", "heat": "heat-pipe", "bridge": "bridge",
-           "fire": "building", "weather": "weather-station"}  # fmt: skip
+           "fire": "building", "weather": "weather-station", "drainage": "sewer", "homecare": "home",
+           "environment": "air-station", "structure": "structure", "other": "street", "device": "terminal",
+           }  # fmt: skip
+WARM = ("spring", "summer", "autumn")
+"""Seasons outside the heating season, in which its rules rest."""
+DENSITY_PER_GATEWAY = 4
+"""A city as many times denser than planned has more gateways too."""
 
 
 class Gateway(NamedTuple):
@@ -98,26 +124,39 @@ class City:
     stagger: NDArray[np.int64]  # turns by which a sensor of a long interval is shifted
     spans: dict[str, slice]  # network -> its sensors
     layouts: dict[str, Layout]
+    networks: tuple[type[Network], ...] = NETWORKS
+    season: str = "fair"
 
     @classmethod
-    def build(cls, seed: int, zones: int = len(ZONES), density: float = 1.0) -> City:
-        """`zones` of the table, each with `density` times the planned sensors (at least one each)."""
+    def build(
+        cls,
+        seed: int,
+        zones: int = len(ZONES),
+        density: float = 1.0,
+        networks: tuple[type[Network], ...] = NETWORKS,
+        season: str = "fair",
+        every_s: int | None = None,
+    ) -> City:
+        """`zones` of the table, each with `density` times the planned sensors (at least one each), which
+        report as planned or, if it is given, `every_s`."""
         rng = np.random.default_rng(seed)
         sensors: list[Sensor] = []
         planned: list[Planned] = []
         spans, layouts = {}, {}
-        for network in NETWORKS:
+        number = {zone.zone: i for i, zone in enumerate(ZONES)}
+        for network in networks:
             first = len(sensors)
             slices = {}
             for plan in network.plan:
+                if every_s is not None:
+                    plan = plan._replace(interval_s=every_s)
                 begin = len(sensors) - first
-                made = _planted(network, plan, ZONES[:zones], density, rng)
+                made = _planted(network, plan, ZONES[:zones], density, rng, season)
                 sensors += made
                 planned += [plan] * len(made)
                 slices[plan.category] = slice(begin, len(sensors) - first)
             spans[network.name] = slice(first, len(sensors))
             mine = sensors[first:]
-            number = {zone.zone: i for i, zone in enumerate(ZONES)}
             layouts[network.name] = Layout(
                 slices, np.array([number[s.zone] for s in mine]), [s.params for s in mine]
             )
@@ -125,12 +164,14 @@ class City:
         index = {name: i for i, name in enumerate(names)}
         gateway_of = np.array([index[s.gateway] for s in sensors])
         stagger = np.array([i % (plan.interval_s // TURN_S) for i, plan in enumerate(planned)])
+        by_gateway = np.argsort(gateway_of, kind="stable")
+        parts = np.split(by_gateway, np.flatnonzero(np.diff(gateway_of[by_gateway])) + 1)
         gateways = tuple(
-            _gateway(name, sensors, planned, stagger, np.flatnonzero(gateway_of == i), spans)
-            for i, name in enumerate(names)
+            _gateway(name, sensors, planned, stagger, part, spans)
+            for name, part in zip(names, parts, strict=True)
         )
         return cls(seed, ZONES[:zones], gateways, tuple(sensors), tuple(planned), gateway_of, stagger,
-                   spans, layouts)  # fmt: skip
+                   spans, layouts, networks, season)  # fmt: skip
 
     def registry(self) -> tuple[Sequence[Zone], Sequence[Gateway], Sequence[Sensor]]:
         """What an import needs to know; numbers and partitions are the registry's to give."""
@@ -142,25 +183,33 @@ class City:
 
 
 def _planted(
-    network: type[Network], plan: Planned, zones: Sequence[Zone], density: float, rng: np.random.Generator
+    network: type[Network],
+    plan: Planned,
+    zones: Sequence[Zone],
+    density: float,
+    rng: np.random.Generator,
+    season: str,
 ) -> list[Sensor]:
     row = catalogue()[plan.category]
     count = max(1, round(plan.per_zone * density))
+    gateways = network.gateways_per_zone * max(1, round(density / DENSITY_PER_GATEWAY))
+    domain = network.name.partition("-")[0]
+    stopped = {"mode": 0.0} if season in WARM and "season_schedule" in row.site_params else {}
     made = []
     for zone in zones:
         for i in range(count):
             lon, lat = zone.lon + rng.normal(0, 0.006), zone.lat + rng.normal(0, 0.005)
             made.append(
                 Sensor(
-                    gateway=f"gw-{network.name}-{zone.zone}-{1 + i % network.gateways_per_zone}",
+                    gateway=f"gw-{network.name}-{zone.zone}-{1 + i % gateways}",
                     point=f"{plan.prefix}-{i + 1:02d}",
                     category=plan.category,
                     unit=row.unit,
                     zone=zone.zone,
-                    asset=f"{_ASSETS[network.name]}-{zone.zone}",
+                    asset=f"{_ASSETS[domain]}-{zone.zone}",
                     lon=round(lon, 5),
                     lat=round(lat, 5),
-                    params=network.site(plan.category, rng),
+                    params=network.site(plan.category, rng) | stopped,
                 )
             )
     return made
@@ -175,9 +224,11 @@ def _gateway(
     spans: dict[str, slice],
 ) -> Gateway:
     """Its interval is the longest it can be quiet: the widest gap between turns with something due."""
-    turns = np.zeros(180, dtype=bool)
-    for i in mine:
-        turns[np.arange(180) % (planned[i].interval_s // TURN_S) == stagger[i]] = True
+    every = np.array([planned[i].interval_s // TURN_S for i in mine])
+    horizon = max(180, int(every.min()))
+    turns = np.zeros(horizon, dtype=bool)
+    for period, first in set(zip(every.tolist(), stagger[mine].tolist(), strict=True)):
+        turns[first::period] = True
     gap = int(np.max(np.diff(np.flatnonzero(np.concatenate((turns, turns))))))
     first = int(mine[0])
     network = next(n for n, span in spans.items() if span.start <= first < span.stop)

@@ -1,90 +1,61 @@
-"""Faults that can be planted in the city: what each does to which sensors, and the label that says so.
+"""Faults planted in the city: each at its place and time, with the label that says so.
 
-A fault bends the true values of the sensors that could know of it, holds one sensor's reports still, or
-cuts a gateway off. Its label is for the truth file alone; no detector ever reads it.
+A fault bends the true values of the sensors that could know of it, changes the sky over its zone, or spoils
+what is reported. Its label is for the truth file alone; no detector ever reads it.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.clock import to_datetime
-from simulators.city import City
-from simulators.network import Floats
+from simulators.city import ZONES, City
+from simulators.effects import Bend, Effect
+from simulators.kinds import KINDS, Touch
+from simulators.network import Floats, Sky
+from simulators.weather import CLEAR_M
 
 S_US = 1_000_000
+OFFLINE_NETWORK = "water"
+GATHERS_S = 900
+"""A storm comes and goes in so many seconds."""
+REBOOTS_EVERY_S, REBOOT_S = 180, 60
+FELT_LEAST = 0.25
 
 
 class FaultSpec(NamedTuple):
-    """As a scenario states it; seconds are wall seconds at the scenario's own scale."""
+    """As a scenario states it; seconds are wall seconds at the scenario's own scale. Without a level and a
+    unit the fault is one that must be absorbed: no alert of its sensors is right."""
 
     kind: str
     zone: str
     onset_s: float
     duration_s: float
     magnitude: float
-    expected_level: int
-    expected_unit: str
+    expected_level: int | None
+    expected_unit: str | None
+    name: str = ""
+    cause: str = ""
 
 
-class Bend(NamedTuple):
-    """What a fault's effect is given: the truth of its sensors, seconds since onset, its magnitude, how
-    much of it each sensor feels, and the sensors' `design` where they have one."""
+class Part(NamedTuple):
+    """Sensors that a fault bends in one way."""
 
-    truth: Floats
-    since_s: float
-    magnitude: float
+    at: NDArray[np.intp]
     share: Floats
-    design: Floats
-
-
-class Kind(NamedTuple):
-    network: str  # whose alert it must be
-    category: str | None  # the sensors that could know; None: a gateway's
-    shares: tuple[float, ...]  # how much of it each of them feels
-    bend: Callable[[Bend], Floats] | None = None
-    measured: bool = True  # has a magnitude
-
-
-def _leak(b: Bend) -> Floats:
-    """Gas fills the chamber within two minutes."""
-    return np.maximum(b.truth, b.magnitude * b.share * min(1.0, b.since_s / 120))
-
-
-def _burst(b: Bend) -> Floats:
-    return b.truth - b.magnitude * b.share
-
-
-def _shift(b: Bend) -> Floats:
-    """The gauge comes to rest at a share of its design value; the thermal wave lives on, weaker."""
-    return b.magnitude * b.share * b.design + 0.1 * b.truth
-
-
-def _alarm(b: Bend) -> Floats:
-    return np.full_like(b.truth, b.magnitude)
-
-
-KINDS = {
-    "gas-leak": Kind("gas", "gas_manhole_methane", (1.0, 0.92), _leak),
-    "main-burst": Kind("water", "water_main_pressure", (1.0, 0.96, 0.92), _burst),
-    "heat-pipe-leak": Kind("heat", "heat_primary_return_pressure", (1.0, 0.95), _burst),
-    "bridge-strain-shift": Kind("bridge", "bridge_strain", (1.0, 0.98), _shift),
-    "building-fire": Kind("fire", "fire_smoke_detector_state", (1.0,), _alarm),
-    "gateway-offline": Kind("device", None, (), measured=False),
-    "stuck-sensor": Kind("device", "heat_primary_return_temp", (1.0,), measured=False),
-}
-OFFLINE_NETWORK = "water"
+    site: Floats
+    bend: Effect | None
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault at its place and time. `at` are the sensors that feel it."""
+    """A fault at its place and time. `at` are the sensors that feel it first."""
 
     spec: FaultSpec
     onset_us: int
@@ -92,27 +63,58 @@ class Fault:
     at: NDArray[np.intp]
     gateway: str | None
     subjects: tuple[str, ...]
-    _share: Floats
-    _design: Floats
+    parts: tuple[Part, ...] = ()
+    _onset: dict[int, Floats] = field(default_factory=dict)
 
     def active(self, now_us: int) -> bool:
         return self.onset_us <= now_us < self.end_us
 
+    @property
+    def zone(self) -> int:
+        return next(i for i, z in enumerate(ZONES) if z.zone == self.spec.zone)
+
+    @property
+    def troubles(self) -> str | None:
+        """What it does to a network itself, by the network's name for it."""
+        return KINDS[self.spec.kind].trouble
+
     def bend(self, now_us: int, truth: Floats) -> None:
         """Changes the truth of its sensors in place while it lasts."""
-        bend = KINDS[self.spec.kind].bend
-        if bend and self.active(now_us):
-            since_s = (now_us - self.onset_us) / S_US
-            share, design = self._share, self._design
-            truth[self.at] = bend(Bend(truth[self.at], since_s, self.spec.magnitude, share, design))
+        if not self.active(now_us):
+            return
+        since_s = (now_us - self.onset_us) / S_US
+        for number, part in enumerate(self.parts):
+            if part.bend is not None:
+                before = truth[part.at]
+                at_onset = self._onset.setdefault(number, before)
+                given = Bend(before, since_s, self.spec.magnitude, part.share, part.site, at_onset)
+                truth[part.at] = part.bend(given)
+
+    def overcast(self, now_us: int, sky: Sky) -> None:
+        """Changes the sky over its zone while it lasts."""
+        part = KINDS[self.spec.kind].sky
+        if part is None or not self.active(now_us):
+            return
+        zone = self.zone
+        since_s, left_s = (now_us - self.onset_us) / S_US, (self.end_us - now_us) / S_US
+        way = min(1.0, since_s / GATHERS_S, left_s / GATHERS_S)
+        target = self.spec.magnitude / CLEAR_M if part == "visibility" else self.spec.magnitude
+        values = getattr(sky, part)
+        values[zone] += (target - values[zone]) * way
 
     def holds(self, now_us: int) -> bool:
         """Whether its sensors' reports stand still."""
-        return self.spec.kind == "stuck-sensor" and self.active(now_us)
+        return KINDS[self.spec.kind].telemetry == "holds" and self.active(now_us)
 
     def cuts(self, now_us: int) -> bool:
         """Whether its gateway is cut off."""
-        return self.gateway is not None and self.active(now_us)
+        match KINDS[self.spec.kind].telemetry:
+            case "cuts":
+                return self.active(now_us)
+            case "reboots":
+                since_s = (now_us - self.onset_us) / S_US
+                return self.active(now_us) and since_s % REBOOTS_EVERY_S < REBOOT_S
+        return False
 
     def label(self) -> dict[str, Any]:
         """What the truth file says of it; times are city time."""
@@ -120,6 +122,8 @@ class Fault:
             "kind": self.spec.kind,
             "network": KINDS[self.spec.kind].network,
             "zone": self.spec.zone,
+            "cause": self.spec.cause,
+            "magnitude": self.spec.magnitude,
             "subjects": list(self.subjects),
             "onset": to_datetime(self.onset_us).isoformat(),
             "end": to_datetime(self.end_us).isoformat(),
@@ -129,7 +133,8 @@ class Fault:
 
 
 def plant(spec: FaultSpec, city: City, start_us: int, scale: float) -> Fault:
-    """The fault in this city, whose time begins at `start_us`. The seed decides which sensors feel it."""
+    """The fault in this city, whose time begins at `start_us`. The seed decides which sensors feel it.
+    Raises ValueError when the city has no sensor that could know."""
     kind = KINDS[spec.kind]
     rng = np.random.default_rng([city.seed, zlib.crc32(f"{spec.kind}/{spec.zone}".encode())])
     onset_us = start_us + round(spec.onset_s * scale * S_US)
@@ -139,13 +144,48 @@ def plant(spec: FaultSpec, city: City, start_us: int, scale: float) -> Fault:
         gateway = str(rng.choice(mine))
         at = np.array([i for i, s in enumerate(city.sensors) if s.gateway == gateway])
         subjects = [f"gateway/{gateway}", *_subjects(city, at)]
-        return Fault(spec, onset_us, end_us, at, gateway, tuple(subjects), np.ones(len(at)), np.ones(len(at)))
-    there = city.find(kind.category, spec.zone)
-    count = min(len(kind.shares), len(there))
-    at = np.sort(rng.choice(there, count, replace=False))
-    design = np.array([city.sensors[i].params.get("design", 1.0) for i in at])
-    share = np.array(kind.shares[:count])
-    return Fault(spec, onset_us, end_us, at, None, tuple(_subjects(city, at)), share, design)
+        return Fault(spec, onset_us, end_us, at, gateway, tuple(subjects))
+    parts = _parts(kind.touches, spec, city, rng)
+    everyone = np.concatenate([part.at for part in parts])
+    return Fault(spec, onset_us, end_us, parts[0].at, None, tuple(_subjects(city, everyone)), parts)
+
+
+def _parts(
+    touches: Sequence[Touch], spec: FaultSpec, city: City, rng: np.random.Generator
+) -> tuple[Part, ...]:
+    """The same places in each category: what happens in a home is felt by that home's sensors."""
+    places: NDArray[np.intp] | None = None
+    parts = []
+    for touch in touches:
+        there = np.array(city.find(touch.category, spec.zone), dtype=np.intp)
+        if not len(there):
+            raise ValueError(f"{spec.kind} in {spec.zone}: no {touch.category} stands there")
+        count = min(len(touch.shares), len(there))
+        felt = _felt(touch, city, there, rng) if touch.spreads else None
+        if felt is not None:
+            at, share = felt
+            parts.append(Part(at, share, np.ones(len(at)), touch.bend))
+            continue
+        if places is None:
+            places = np.sort(rng.choice(len(there), count, replace=False))
+        chosen = places if count == len(places) else np.arange(count)
+        at = there[chosen % len(there)]
+        site = np.array([city.sensors[i].params.get(touch.of, 1.0) for i in at])
+        parts.append(Part(at, np.array(touch.shares[:count]), site, touch.bend))
+    return tuple(parts)
+
+
+def _felt(
+    touch: Touch, city: City, there: NDArray[np.intp], rng: np.random.Generator
+) -> tuple[NDArray[np.intp], Floats] | None:
+    """Who feels it and how much, if the network of the category knows; at least a quarter is felt."""
+    for network in city.networks:
+        if network.felt(touch.category, 0, len(there)) is not None:
+            share = network.felt(touch.category, int(rng.integers(len(there))), len(there))
+            assert share is not None
+            strong = np.flatnonzero(share >= FELT_LEAST)
+            return there[strong], share[strong]
+    return None
 
 
 def _subjects(city: City, at: NDArray[np.intp]) -> list[str]:

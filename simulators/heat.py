@@ -11,6 +11,9 @@ import numpy as np
 
 from simulators.network import Floats, Layout, Moment, Network, Planned, Wander, lagged, peaks
 
+COLD_LEAST_K = -16.0
+"""In warm weather the plant keeps the pipes at what hot water taps need."""
+
 
 class HeatNetwork(Network):
     name: ClassVar = "heat"
@@ -42,7 +45,7 @@ class HeatNetwork(Network):
         layout, wander = self._layout, self._wander.at(moment.seconds)
         before = moment.sky.air_c if self._felt_c is None else self._felt_c
         self._felt_c = lagged(before, moment.sky.air_c, dt_s, 3 * 3600)
-        cold = (4.0 - self._felt_c)[layout.zone]
+        cold = np.maximum(4.0 - self._felt_c, COLD_LEAST_K)[layout.zone]
         set_back = peaks(moment.hour, (1.5,), 2.0)
         truth = np.zeros(layout.size)
         for category, at in layout.slices.items():

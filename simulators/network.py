@@ -21,21 +21,33 @@ Floats = NDArray[np.float64]
 
 class Planned(NamedTuple):
     """So many sensors of a category in each zone. `prefix` begins their points' names; by `turbulence`
-    the medium beats about its mean from one report to the next, in the category's unit."""
+    the medium beats about its mean from one report to the next, in the category's unit; `noise` is the
+    share of the catalogue's noise that a quiet site shows."""
 
     category: str
     per_zone: int
     interval_s: int
     prefix: str
     turbulence: float = 0.0
+    noise: float = 1.0
 
 
 class Sky(NamedTuple):
-    """The weather over each zone at one moment."""
+    """The weather over each zone at one moment, and what the ground still holds of earlier rain.
 
+    `wet`, `river` and `soaked` follow the rain with lags of 40 minutes, 5 hours and a day (mm/h).
+    """
+
+    mean_c: float  # of the season
     air_c: Floats
     sun: float  # 0 night - 1 noon
     wind_ms: Floats
+    rain_mm_h: Floats
+    pressure_hpa: Floats  # above or below the air mass
+    visibility: Floats  # share of a clear day's
+    wet: Floats
+    river: Floats
+    soaked: Floats
 
 
 class Moment(NamedTuple):
@@ -81,6 +93,16 @@ class Network(abc.ABC):
         """The site parameters of one sensor: none, unless the network says otherwise."""
         return {}
 
+    @staticmethod
+    def felt(category: str, origin: int, count: int) -> Floats | None:
+        """How much the `count` sensors of a category in a zone feel what happens at sensor `origin`;
+        None where the network has no answer."""
+        return None
+
+    def disturb(self, zone: int, trouble: str, on: bool) -> bool:
+        """A trouble in the network itself, if it knows one of that name."""
+        return False
+
     @abc.abstractmethod
     def step(self, moment: Moment, dt_s: float) -> Floats:
         """The true values `dt_s` after the step before."""
@@ -105,7 +127,7 @@ def peaks(hour: float, centres: Sequence[float], width_h: float) -> float:
     return max(float(np.exp(-(((hour - c + 12) % 24 - 12) ** 2) / (2 * width_h**2))) for c in centres)
 
 
-def lagged(state: Floats, target: Floats, dt_s: float, tau_s: float) -> Floats:
+def lagged(state: Floats, target: Floats, dt_s: float, tau_s: float | Floats) -> Floats:
     """A first-order lag, exact for any step."""
     moved: Floats = target + (state - target) * np.exp(-dt_s / tau_s)
     return moved

@@ -14,8 +14,12 @@ from typing import Any, NoReturn
 
 import yaml
 
-from simulators.city import ZONES, City
-from simulators.faults import KINDS, FaultSpec
+from simulators.city import NETWORKS, WHOLE, ZONES, City
+from simulators.faults import FaultSpec
+from simulators.kinds import KINDS
+from simulators.weather import SEASONS
+
+CATEGORIES = ("demo", "all")
 
 
 class ScenarioError(ValueError):
@@ -30,12 +34,15 @@ class Scenario:
     zones: int
     density: float
     faults: tuple[FaultSpec, ...]
+    season: str = "fair"
+    whole: bool = False  # every category of the catalogue, or those of the demonstration
 
     def with_seed(self, seed: int | None) -> Scenario:
         return self if seed is None else replace(self, seed=seed)
 
     def city(self) -> City:
-        return City.build(self.seed, self.zones, self.density)
+        networks = WHOLE if self.whole else NETWORKS
+        return City.build(self.seed, self.zones, self.density, networks, self.season)
 
 
 def names() -> list[str]:
@@ -68,29 +75,51 @@ def parse(text: str, where: str) -> Scenario:
     clock, city = top.mapping("clock"), top.mapping("city")
     zones = city.get("zones", int, lambda v: 1 <= v <= len(ZONES), f"1 to {len(ZONES)}")
     known = [zone.zone for zone in ZONES[:zones]]
+    whole = city.get("categories", str, lambda v: v in CATEGORIES, " or ".join(CATEGORIES), "demo") == "all"
+    offered = {plan.category for network in (WHOLE if whole else NETWORKS) for plan in network.plan}
+    kinds = [name for name, kind in KINDS.items() if {t.category for t in kind.touches} <= offered]
     scenario = Scenario(
         name=top.get("name", str),
         seed=top.get("seed", int, lambda v: v >= 0, "a whole number from 0 up"),
         scale=clock.get("scale", float, lambda v: 0 < v <= 10_000, "above 0, at most 10000"),
         zones=zones,
         density=city.get("density", float, lambda v: 0 < v <= 100, "above 0, at most 100"),
-        faults=tuple(_fault(item, known) for item in top.items("faults")),
+        faults=_faults(top.items("faults"), known, kinds),
+        season=top.get("season", str, lambda v: v in SEASONS, f"one of {', '.join(SEASONS)}", "fair"),
+        whole=whole,
     )
     for part in (top, clock, city):
         part.done()
     return scenario
 
 
-def _fault(item: _Mapping, zones: list[str]) -> FaultSpec:
-    kind = item.get("kind", str, lambda v: v in KINDS, f"one of {', '.join(KINDS)}")
+def _faults(items: list[_Mapping], zones: list[str], kinds: list[str]) -> tuple[FaultSpec, ...]:
+    specs: list[FaultSpec] = []
+    for item in items:
+        spec = _fault(item, zones, kinds, specs)
+        if any((spec.kind, spec.zone) == (other.kind, other.zone) for other in specs):
+            item.refuse("zone", f"expected a zone without another {spec.kind}, got {spec.zone!r}")
+        specs.append(spec)
+    return tuple(specs)
+
+
+def _fault(item: _Mapping, zones: list[str], kinds: list[str], before: list[FaultSpec]) -> FaultSpec:
+    kind = item.get("kind", str, lambda v: v in kinds, f"one of {', '.join(kinds)}")
+    names = [spec.name for spec in before if spec.name]
+    cause = item.get("cause", str, lambda v: v in names, "the name of a fault above", "")
+    since_s = next((spec.onset_s for spec in before if spec.name == cause), 0.0) if cause else 0.0
+    absorbed = item.get("absorbed", bool, default=False)
     spec = FaultSpec(
         kind=kind,
         zone=item.get("zone", str, lambda v: v in zones, f"one of {', '.join(zones)}"),
-        onset_s=item.get("onset_s", float, lambda v: v >= 0, "seconds from 0 up"),
+        onset_s=since_s
+        + item.get("delay_s" if cause else "onset_s", float, lambda v: v >= 0, "seconds from 0 up"),
         duration_s=item.get("duration_s", float, lambda v: v > 0, "seconds above 0"),
         magnitude=item.get("magnitude", float) if KINDS[kind].measured else 0.0,
-        expected_level=item.get("expected_level", int, lambda v: 1 <= v <= 4, "1 to 4"),
-        expected_unit=item.get("expected_unit", str),
+        expected_level=None if absorbed else item.get("expected_level", int, lambda v: 1 <= v <= 4, "1 to 4"),
+        expected_unit=None if absorbed else item.get("expected_unit", str),
+        name=item.get("name", str, default=""),
+        cause=cause,
     )
     item.done()
     return spec
@@ -108,13 +137,21 @@ class _Mapping:
         self._asked: set[str] = set()
 
     def get(
-        self, name: str, kind: type, fits: Callable[[Any], bool] | None = None, expected: str = ""
+        self,
+        name: str,
+        kind: type,
+        fits: Callable[[Any], bool] | None = None,
+        expected: str = "",
+        default: Any = None,
     ) -> Any:
+        if default is not None and name not in self._values:
+            self._asked.add(name)
+            return default
         node = self._find(name)
         value = yaml.safe_load(yaml.serialize(node)) if isinstance(node, yaml.ScalarNode) else None
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        words = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
         if type(value) is not kind:
             self._refuse(node, f"{name} of {self._what}: expected {expected or words}, got {_shown(node)}")
         if fits and not fits(value):
@@ -136,6 +173,9 @@ class _Mapping:
             if key.value not in self._asked:
                 expected = ", ".join(sorted(self._asked))
                 self._refuse(key, f"{key.value!r} in {self._what} is not known: expected {expected}")
+
+    def refuse(self, name: str, why: str) -> NoReturn:
+        self._refuse(self._find(name), f"{name} of {self._what}: {why}")
 
     def _find(self, name: str) -> yaml.Node:
         self._asked.add(name)

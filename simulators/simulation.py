@@ -10,30 +10,22 @@ same seed, start and step give the same readings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.catalogue import catalogue
-from simulators.city import NETWORKS, TURN_S, ZONES, City
+from simulators.city import TURN_S, ZONES, City
 from simulators.faults import S_US, Fault
 from simulators.limits import limits_of
 from simulators.network import Floats, Moment
-from simulators.weather import Air
+from simulators.telemetry import Lines, Report
+from simulators.weather import Air, Ground
 
 UTC_OFFSET_S = 8 * 3600
 QUICK_CHANGE = 0.02
 LINGER_US = 10 * 60 * S_US
-
-
-class Report(NamedTuple):
-    """What one gateway has to say at one moment."""
-
-    gateway: int  # index into City.gateways
-    time_us: int
-    sensors: NDArray[np.intp]  # indices into City.sensors
-    values: Floats
+__all__ = ["Report", "Simulation"]
 
 
 class Simulation:
@@ -47,13 +39,14 @@ class Simulation:
         self._slots = TURN_S // step_s
         self._slot = 0
         rng = np.random.default_rng([city.seed, 1])
-        self._air = Air(len(ZONES), rng)
-        self._networks = {n.name: n(city.layouts[n.name], rng) for n in NETWORKS}
+        self._air, self._ground = Air(len(ZONES), rng, city.season), Ground(len(ZONES))
+        self._networks = {n.name: n(city.layouts[n.name], rng) for n in city.networks}
         self._told = np.full(len(city.sensors), np.nan)
         self._said = np.full(len(city.sensors), np.nan)
         self._was_abnormal = np.zeros(len(city.sensors), dtype=bool)
         self._fast_until = np.zeros(len(city.sensors), dtype=np.int64)
         self._instruments(city)
+        self._lines = Lines(city, faults)
         phase = rng.permutation(len(city.gateways)) % self._slots
         self._phase = phase[city.gateway_of]
         self._by_gateway = np.argsort(city.gateway_of, kind="stable")
@@ -69,7 +62,7 @@ class Simulation:
         due = self._due(truth)
         self._told[due] = truth[due]
         values = self._measured(truth, due)
-        return self._by_gateways(due, values)
+        return self._lines.spoil(self.now_us, self._by_gateways(due, values))
 
     def cut_off(self) -> set[str]:
         """The gateways whose line is cut now."""
@@ -80,9 +73,10 @@ class Simulation:
         limits = [limits_of(row, s.params) for row, s in zip(rows, city.sensors, strict=True)]
         self._low = np.array([limit.low for limit in limits])
         self._high = np.array([limit.high for limit in limits])
-        self._sigma = np.array([row.noise or 0.0 for row in rows])
+        quiet = np.array([plan.noise for plan in city.planned])
+        self._sigma = quiet * np.array([row.noise or 0.0 for row in rows])
         self._beat = np.array([plan.turbulence for plan in city.planned])
-        self._relative = np.array([row.noise_relative or 0.0 for row in rows])
+        self._relative = quiet * np.array([row.noise_relative or 0.0 for row in rows])
         self._resolution = np.array([row.resolution for row in rows])
         self._lowest = np.array([row.plausible_min for row in rows])
         self._highest = np.array([row.plausible_max for row in rows])
@@ -93,8 +87,15 @@ class Simulation:
     def _truth(self) -> Floats:
         seconds = self.now_us / S_US
         local = (seconds + UTC_OFFSET_S) / 3600 % 24
-        moment = Moment(seconds, local, self._air.at(seconds, local))
         dt_s = self._step_us / S_US
+        sky = self._air.at(seconds, local)
+        for fault in sorted(self.faults, key=lambda fault: fault.active(self.now_us)):
+            fault.overcast(self.now_us, sky)
+            if fault.troubles:
+                for network in self._networks.values():
+                    network.disturb(fault.zone, fault.troubles, fault.active(self.now_us))
+        self._ground.take(sky, dt_s)
+        moment = Moment(seconds, local, sky)
         return np.concatenate([network.step(moment, dt_s) for network in self._networks.values()])
 
     def _due(self, truth: Floats) -> NDArray[np.bool_]:
