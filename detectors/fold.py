@@ -96,14 +96,18 @@ class Partition(Memory):
     def _of(cls, program: Program, saved: Saved) -> Partition:
         partition = cls(program)
         fill(partition, saved)
-        known = {
-            (lane.rule_of(track).name, lane.rule_of(track).mode, partition._subject(i, track)[0])
-            for i, lane in enumerate(program.lanes)
-            for track in np.flatnonzero(partition.tracks[i].episodes.level).tolist()
-        }
-        for key in sorted(key for key in partition.open if key not in known):
-            partition.owed.append(partition._withdraw(partition.open.pop(key)))
+        partition.withdraw_homeless()
         return partition
+
+    def withdraw_homeless(self) -> None:
+        """Open episodes whose rule or sensor the program does not have: cleared by the next `fold`."""
+        known = {
+            (lane.rule_of(track).name, lane.rule_of(track).mode, self._subject(i, track)[0])
+            for i, lane in enumerate(self.program.lanes)
+            for track in np.flatnonzero(self.tracks[i].episodes.level).tolist()
+        }
+        for key in sorted(key for key in self.open if key not in known):
+            self.owed.append(self._withdraw(self.open.pop(key)))
 
     # Readings
 

@@ -3,8 +3,8 @@
 The order that makes kill -9 harmless is here: alerts acknowledged by Kafka, snapshot on disk, messages
 acknowledged to Faust (which commits them). A snapshot is copied at once, so that folding goes on, and
 written by a thread: whole, or what changed since the last whole one. On assignment a partition goes on
-behind its newest usable snapshot; without one it is read again from the first message that Kafka kept
-(docs/decisions/021-without-a-snapshot.md). Does not fold: streams/detect.py does, under the same lock.
+behind its newest usable snapshot; without one streams/rewind.py says from where. Does not fold:
+streams/detect.py does, under the same lock.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from detectors.fold import SnapshotError
 from detectors.program import Program
 from detectors.snapshot import Copy, pack
 from schemas import topics
-from streams.lane import Lane, empty_lane, restored_lane
+from streams.lane import Lane, restored_lane, rewound_lane
 from streams.publish import Sent
+from streams.rewind import rewind
 from streams.rules import Versions
 from streams.state import Header, Snapshots, Superseded
 
@@ -46,6 +47,7 @@ COPIED_BYTES = Counter(
     "cityvigil_detect_snapshot_copied_bytes_total", "state copied in memory to be written; once a snapshot"
 )
 
+LOOK_MS = 5_000
 SNAPSHOT_EVERY_S = 30.0
 """At the latest, if anything came; before that when reading again would take `replay_s`."""
 
@@ -54,7 +56,12 @@ WHOLE_ABOVE = 0.5
 
 
 class LostMessages(RuntimeError):
-    """An offset came that is not the one after the last: what is between has to be read again."""
+    """An offset came that is not the one after the last: what is between has to be read again, unless the
+    log itself has nothing there."""
+
+    def __init__(self, partition: int, first: int, before: int) -> None:
+        super().__init__(f"partition {partition}: expected {first}, got {before}")
+        self.first, self.before = first, before
 
 
 class Message(Protocol):
@@ -82,7 +89,7 @@ class Held:
     waiting: list[Message] = field(default_factory=list)  # delivered, not folded
     folded: list[Message] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
-    next_delivery: int | None = None  # None after a seek: the first message may be any
+    next_delivery: int | None = None  # None before any seek
     replay_s: float = 0.0  # what reading again from the last snapshot would take
     snapshot_at: float = field(default_factory=time.monotonic)
     writing: asyncio.Task[None] | None = None
@@ -94,9 +101,7 @@ class Held:
         found: list[tuple[int, bytes]] = []
         for message in messages:
             if self.next_delivery is not None and message.offset > self.next_delivery:
-                raise LostMessages(
-                    f"partition {self.lane.number}: expected {self.next_delivery}, got {message.offset}"
-                )
+                raise LostMessages(self.lane.number, self.next_delivery, message.offset)
             self.next_delivery = max(message.offset + 1, self.next_delivery or 0)
             behind = found[-1][0] + 1 if found else self.lane.next_offset
             if message.offset > behind:
@@ -115,6 +120,7 @@ class Partitions:
         *,
         versions: Versions,
         snapshots: Snapshots,
+        kafka: str,
         offsets: AIOKafkaConsumer,
         replay_s: float,
         failed: Callable[[BaseException], None],
@@ -123,6 +129,7 @@ class Partitions:
         self.lock = asyncio.Lock()
         self._versions = versions
         self._snapshots = snapshots
+        self._kafka = kafka
         self._offsets = offsets
         self._replay_s = replay_s
         self._failed = failed
@@ -134,7 +141,7 @@ class Partitions:
                 self._drop(number)
             begins, ends = await self.bounds(committed)
             for number in set(committed) - set(self.held):
-                lane, found = await self._lane(number, begins[number], ends[number])
+                lane, found = await self._lane(number, begins[number], ends[number], committed[number])
                 # Whoever is assigned is the newest, even if Kafka forgot the group and counts from 1.
                 self.held[number] = Held(lane, max(generation, found))
             starts: dict[int, int] = {}
@@ -142,13 +149,24 @@ class Partitions:
                 held = self.held[number]
                 held.generation = max(held.generation, generation)
                 held.waiting.clear()
-                held.next_delivery = None
                 next_offset = held.lane.next_offset
                 # From the commit on even if the snapshot holds more: Faust commits without holes only.
                 starts[number] = max(
                     begins[number], next_offset if commit is None else min(commit, next_offset)
                 )
+                held.next_delivery = starts[number]
             return starts
+
+    async def lacks(self, number: int, first: int, before: int) -> bool:
+        """Whether the log itself holds nothing from `first` up to `before`."""
+        partition = TopicPartition(topics.READINGS.name, number)
+        self._offsets.assign([partition])
+        try:
+            self._offsets.seek(partition, first)
+            found = await self._offsets.getmany(partition, timeout_ms=LOOK_MS, max_records=1)
+        finally:
+            self._offsets.unsubscribe()
+        return any(message.offset >= before for message in found.get(partition, ()))
 
     async def release(self, partitions: set[int], consumer: Any) -> None:
         """Alerts, snapshot, acknowledgement, commit; then lets go."""
@@ -168,6 +186,9 @@ class Partitions:
 
     def snapshot_if_due(self, held: Held, consumer: Any) -> None:
         """In the background, one at a time; folding goes on. Raises what sending an alert raised."""
+        if held.lane.rewind is not None:  # nothing to acknowledge yet, and half a state
+            held.folded, held.replay_s = [], 0.0
+            return
         for future in held.sent:
             if future.done():
                 future.result()
@@ -237,8 +258,8 @@ class Partitions:
         if not task.cancelled() and (error := task.exception()):
             self._failed(error)
 
-    async def _lane(self, number: int, begin: int, end: int) -> tuple[Lane, int]:
-        """From the newest usable snapshot, with its generation; else empty, at what Kafka kept first."""
+    async def _lane(self, number: int, begin: int, end: int, committed: int | None) -> tuple[Lane, int]:
+        """From the newest usable snapshot, with its generation; else from the log."""
         for snapshot in self._snapshots.usable(number):
             at = snapshot.header.offset
             if at >= end:
@@ -256,15 +277,17 @@ class Partitions:
                 continue
             log.info("partition %d: goes on at offset %d of %d", number, lane.next_offset, end)
             return lane, snapshot.header.generation
-        lane = await empty_lane(number, self._versions)
-        lane.next_offset = begin
+        found = await rewind(self._kafka, number, begin, end, committed)
+        lane = await rewound_lane(number, self._versions, found)
         if end > begin:
-            log.warning(
-                "partition %d: no usable snapshot: reads offsets %d to %d again", number, begin, end - 1
-            )
-        if begin > 0:
-            log.warning("partition %d: what came before offset %d is gone: windows warm up, and an episode "
-                        "that began there is not continued", number, begin)  # fmt: skip
+            log.warning("partition %d: no usable snapshot: reads offsets %d to %d again",
+                        number, found.start, end - 1)  # fmt: skip
+        if found.told is not None:
+            log.warning("partition %d: untold up to offset %d, as episodes may have begun before %d;"
+                        " longer windows warm up", number, found.told_to, found.start)  # fmt: skip
+            if committed is not None and committed < begin:
+                log.error("partition %d: offsets %d to %d are gone and were never read",
+                          number, committed, begin - 1)  # fmt: skip
         return lane, 0
 
     def _drop(self, number: int) -> None:

@@ -15,11 +15,13 @@ from prometheus_client import Counter
 
 from detectors.fold import Partition
 from detectors.program import Program, compile_program
+from detectors.resume import resume
 from schemas import control, frame
 from schemas.alert import Alert
 from schemas.control import Control, RegistryVersion, RulesVersion
 from schemas.frame import Frame, FrameError, Kind
 from schemas.registry import Registry
+from streams.rewind import Rewind
 from streams.rules import Versions
 from streams.state import Header, Snapshot
 
@@ -43,10 +45,24 @@ class Lane:
     next_offset: int = 0
     registry: tuple[int, int] | None = None
     rules: tuple[int, int] | None = None
+    rewind: Rewind | None = None  # while what was told is read again
     readings: int = field(default=0, init=False)
 
     async def take(self, messages: Sequence[tuple[int, bytes]]) -> list[Alert]:
         """The alerts of these messages (offset, bytes), which follow what was taken before."""
+        if self.rewind is None:
+            return await self._take(messages)
+        again = [message for message in messages if message[0] < self.rewind.told_to]
+        await self._take(again)
+        if len(again) == len(messages) and self.next_offset < self.rewind.told_to:
+            return []
+        count = resume(self.fold, self.rewind.told or ())
+        log.warning("partition %d: at offset %d goes on with %d episodes that stood on alerts as open",
+                    self.number, self.rewind.told_to, count)  # fmt: skip
+        self.rewind = None
+        return await self._take(messages[len(again) :])
+
+    async def _take(self, messages: Sequence[tuple[int, bytes]]) -> list[Alert]:
         alerts: list[Alert] = []
         entries: list[Frame | Control] = []
         for offset, value in messages:
@@ -74,6 +90,8 @@ class Lane:
         )
 
     def not_ready(self) -> str | None:
+        if self.rewind is not None:
+            return f"partition {self.number} reads its log again, up to offset {self.rewind.told_to}"
         return None if self.rules else f"no rules yet in partition {self.number}"
 
     def _decoded(self, offset: int, value: bytes) -> Frame | Control | None:
@@ -112,6 +130,16 @@ class Lane:
 async def empty_lane(number: int, versions: Versions) -> Lane:
     """The state before the log's first message: no sensors, no rules."""
     return Lane(number, versions, Partition(await _program(versions, number, None, None)))
+
+
+async def rewound_lane(number: int, versions: Versions, rewind: Rewind) -> Lane:
+    """A state that begins at `rewind.start`. Unless that is the log's first message, its registry and rules
+    are the newest there are until the log names others: what was in force then, it no longer says."""
+    if rewind.told is None:
+        return await empty_lane(number, versions)
+    registry, rules = await versions.newest()
+    fold = Partition(await _program(versions, number, registry, rules))
+    return Lane(number, versions, fold, rewind.start, registry, rules, rewind)
 
 
 async def restored_lane(snapshot: Snapshot, versions: Versions) -> Lane:

@@ -110,6 +110,12 @@ class Versions:
             self._registry = (offset, registry_of(self._sensors.before(offset)))
         return self._registry[1]
 
+    async def newest(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Registry and rules of the last markers there are, as control records would name them."""
+        for topic in (self._sensors, self._rules):
+            await self._read(topic, await self._end(topic))
+        return _marked(self._sensors, registry.Version), _marked(self._rules, rule.RulesMarker)
+
     async def _end(self, topic: _Topic[E]) -> int:
         assert self._consumer is not None, "use as an async context manager"
         ends = await self._consumer.end_offsets([topic.partition])
@@ -131,6 +137,16 @@ class Versions:
                     await _read_to(self._consumer, topic, offset)
             finally:
                 self._consumer.pause(topic.partition)
+
+
+def _marked(
+    topic: _Topic[E], marker: type[registry.Version] | type[rule.RulesMarker]
+) -> tuple[int, int] | None:
+    """Version, and the offset behind its marker."""
+    for offset, _, entry in reversed(topic.entries):
+        if isinstance(entry, marker):
+            return entry.version, offset + 1
+    return None
 
 
 async def _read_to(consumer: AIOKafkaConsumer, topic: _Topic[E], offset: int) -> None:
