@@ -25,13 +25,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from dispatch import roster as rosters
 from dispatch import urgent
-from dispatch.claims import Claim
+from dispatch.claims import Claim, Line
 from dispatch.journal import Journal, Place
 from dispatch.notify.channel import Channel, Outgoing
 from dispatch.notify.log import Log
 from dispatch.notify.webhook import Webhook
 from dispatch.outbox import AT_ONCE, GIVE_UP, end_of, pause_after
 from dispatch.reader import partitions_of, read
+from dispatch.urgent import Scene
 from schemas import topics
 from schemas.alert import Alert
 from schemas.catalogue import catalogue
@@ -44,6 +45,7 @@ COMMIT_EVERY_S = 1.0
 LOOK_EVERY_S = 0.25
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+WAITED_FOR_ROOM = dt.timedelta(seconds=5)
 KEPT = dt.timedelta(days=7)
 """Of the journal behind the import: longer than an alert goes up and down."""
 
@@ -89,6 +91,8 @@ class Bypass:
         self._channels: dict[str, Channel] = {}
         self._room: dict[str, asyncio.Semaphore] = {}
         self._tries: dict[str, asyncio.Task[None]] = {}
+        self._outcomes: list[Line] = []
+        self._news = asyncio.Event()
         self._wrong = "starting"
         _age.set_function(lambda: -1 if (age := self._snapshot_age_s()) is None else age)
 
@@ -115,7 +119,9 @@ class Bypass:
                 group.create_task(self._keep_reading(stop))
                 group.create_task(self._keep_roster(stop))
                 group.create_task(self._finish(stop))
+                group.create_task(self._note(stop))
             await asyncio.gather(*self._tries.values())
+            await self._note_all()
 
     def _snapshot_age_s(self) -> float | None:
         taken = self._roster.taken_at
@@ -125,7 +131,7 @@ class Bypass:
         """Holds the folder until the end; a second bypass stands by. False: stopped meanwhile."""
         while not stop.is_set():
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 file = resources.enter_context((self._folder / "owner").open("ab"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -171,8 +177,8 @@ class Bypass:
             committed_at, uncommitted = loop.time(), False
             while not stop.is_set():
                 found = await consumer.getmany(timeout_ms=300)
+                await self._take([record for records in found.values() for record in records])
                 for partition, records in found.items():
-                    await self._take(records)
                     behind = (consumer.highwater(partition) or 0) - records[-1].offset - 1
                     _lag.labels(str(partition.partition)).set(max(behind, 0))
                 uncommitted = uncommitted or bool(found)
@@ -185,28 +191,36 @@ class Bypass:
             await consumer.stop()
 
     async def _begin(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        """Where it was; the first time ever at the end, and that is its place from then on: what came
-        before is dispatch's."""
-        ends = await consumer.end_offsets(partitions)
-        fresh = {p: ends[p] for p in partitions if await consumer.committed(p) is None}
-        if fresh:
-            await consumer.commit(fresh)
-        for partition, end in fresh.items():
-            consumer.seek(partition, end)
+        """Where it was; the first time ever at the end, which is its place from then on: what came before
+        is dispatch's. A partition that is new beside others is read from its beginning."""
+        new = [partition for partition in partitions if await consumer.committed(partition) is None]
+        if not new:
+            return
+        is_first = len(new) == len(partitions)
+        places = await (consumer.end_offsets(new) if is_first else consumer.beginning_offsets(new))
+        await consumer.commit(places)
+        for partition, place in places.items():
+            consumer.seek(partition, place)
 
     async def _take(self, records: Sequence[ConsumerRecord]) -> None:
         """Journals who is told, then starts telling. A repeat of the log finds its claims standing."""
+        told = self._journal.claims.scenes
+        notices: list[Outgoing] = []
+        scenes: list[Scene] = []
         for record in records:
             alert = read(record.value)
             if isinstance(alert, str) or not urgent.is_due(alert):  # what is no alert, dispatch keeps
                 continue
-            told = self._journal.claims.scenes
+            is_told = urgent.told_already(alert, told, self._roster)
+            _alerts.labels("of a scene told" if is_told else "told").inc()
+            if not is_told:
+                notices += self._notices(alert, to_datetime(record.timestamp * 1000))
             scene = urgent.scene_of(alert, told, self._roster, self._now())
-            notices: list[Outgoing] = []
-            if not urgent.told_already(alert, told, self._roster):
-                notices = self._notices(alert, to_datetime(record.timestamp * 1000))
-            _alerts.labels("told" if notices else "of a scene told").inc()
-            for claimed in await asyncio.to_thread(self._journal.claim, notices, scene):
+            if scene is not None:
+                told = urgent.merged(told, scene)
+                scenes.append(scene)
+        if notices or scenes:
+            for claimed in await asyncio.to_thread(self._journal.claim, notices, scenes):
                 if isinstance(claimed, Outgoing):
                     self._start(claimed)
 
@@ -229,8 +243,12 @@ class Bypass:
         self._tries[notice.key] = asyncio.create_task(self._try(notice))
 
     async def _try(self, notice: Outgoing) -> None:
-        name = notice.key.rpartition("/")[2]
+        name, claimed_at = notice.key.rpartition("/")[2], self._now()
         async with self._room[name]:
+            now = self._now()
+            if now - claimed_at > WAITED_FOR_ROOM:  # the claim would lapse while it is being sent: claim anew
+                self._note_soon(Line(what="failed", at=now, by=NAME, key=notice.key, due=now))
+                return
             failed = await self._channels[name].send(notice)
         now = self._now()
         late = now - notice.caused_at > GIVE_UP
@@ -240,8 +258,23 @@ class Bypass:
             _notified.labels(name).observe(max((now - notice.caused_at).total_seconds(), 0.0))
         else:
             _log.warning("notice %s, try %d: %s (%s)", notice.key, notice.attempt, failed.why, outcome)
-        line = end_of(notice, failed, outcome, now, now + pause_after(notice.attempt), NAME)
-        await asyncio.to_thread(self._journal.ended, line)
+        self._note_soon(end_of(notice, failed, outcome, now, now + pause_after(notice.attempt), NAME))
+
+    def _note_soon(self, line: Line) -> None:
+        self._outcomes.append(line)
+        self._news.set()
+
+    async def _note(self, stop: asyncio.Event) -> None:
+        """Outcomes into the journal, as many at once as there are."""
+        while not stop.is_set():
+            await _wait(self._news, LOOK_EVERY_S)
+            self._news.clear()
+            await self._note_all()
+
+    async def _note_all(self) -> None:
+        lines, self._outcomes = self._outcomes, []
+        if lines:
+            await asyncio.to_thread(self._journal.ended, *lines)
 
     async def _finish(self, stop: asyncio.Event) -> None:
         """Tries again what failed, and what somebody left unfinished."""

@@ -77,7 +77,7 @@ class Journal:
                 with self._careful():
                     self._catch_up()
 
-    def claim(self, notices: Sequence[Outgoing], scene: Scene | None = None) -> list[Outgoing | Claim]:
+    def claim(self, notices: Sequence[Outgoing], scenes: Sequence[Scene] = ()) -> list[Outgoing | Claim]:
         """For each either the notice, to be sent now, or the claim that stands against it."""
         given: list[Outgoing | Claim] = []
 
@@ -92,18 +92,16 @@ class Journal:
                 else:
                     given.append(line)
             # Last: a scene without the tries that it stands for would keep people from hearing.
-            if scene is not None:
-                found.append(Line(what="scene", at=now, by=self._by, scene=scene))
-            return found
+            return [*found, *(Line(what="scene", at=now, by=self._by, scene=scene) for scene in scenes)]
 
         with self._threads:
             self._under_lock(lines)
         return given
 
-    def ended(self, line: Line) -> None:
-        """How a try went."""
+    def ended(self, *lines: Line) -> None:
+        """How tries went."""
         with self._threads:
-            self._under_lock(lambda: [line])
+            self._under_lock(lambda: list(lines))
 
     def read(self, after: Place) -> tuple[list[Line], Place]:
         """The lines after a place, and the place behind them; needs no lock. Raises OSError."""
@@ -206,8 +204,9 @@ class Journal:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        deadline = time.monotonic() + LOCK_WITHIN_S
-        self._folder.mkdir(parents=True, exist_ok=True)
+        # Once is enough to wait for a writer that was stopped: alerts stand behind this.
+        deadline = time.monotonic() + (LOCK_WITHIN_S if self.trouble is None else 0.0)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # notices name people
         with (self._folder / "lock").open("ab") as file:
             while True:
                 try:

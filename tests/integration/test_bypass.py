@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -233,7 +234,7 @@ async def test_a_bypass_killed_again_and_again_loses_nobody_and_repeats_only_wha
         try:
             await positioned(desk)
             publishing = asyncio.create_task(_one_by_one(desk, leaks))
-            for mark in (10, 40, 70):
+            for mark in (20, 70):
                 await has(receiver, mark)
                 bypass.send_signal(signal.SIGKILL)
                 bypass.wait()
@@ -254,6 +255,36 @@ async def test_a_bypass_killed_again_and_again_loses_nobody_and_repeats_only_wha
     repeats = len(receiver.keys) - len(expected)
     tried_again = [row["key"] for row in rows if row["attempts"] > 1]
     assert repeats <= len(tried_again), "a repeat is a try that the journal shows"
+
+
+async def test_a_notice_that_waited_long_for_its_channel_is_claimed_anew_and_sent_once(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatch.bypass.AT_ONCE", 1)
+    monkeypatch.setattr("dispatch.bypass.WAITED_FOR_ROOM", dt.timedelta(milliseconds=5))
+    leaks = in_every_zone(10)
+    async with a_receiver() as receiver, running(a_bypass(desk, tmp_path, receiver.address)):
+        await desk.publish(leaks)
+        await has(receiver, 20)
+    assert sorted(receiver.keys) == sorted(keys_of(leaks, "duty-desk", "gas-company"))
+    assert any(body["attempt"] > 1 for _, body in receiver.got)
+
+
+async def test_without_a_bypass_dispatch_tells_and_a_bypass_that_comes_later_knows(
+    desk: Desk, tmp_path: Path
+) -> None:
+    leak, next_leak = in_every_zone(2)
+    async with a_receiver() as receiver, running(desk.service(webhook=receiver.address, journal=tmp_path)):
+        async with running(a_bypass(desk, tmp_path, receiver.address)):
+            pass  # it has its place in the log now
+        await desk.publish([leak])
+        rows = await imported(desk, 2)
+        assert {row["via"] for row in rows} == {"dispatch"}
+        async with running(a_bypass(desk, tmp_path, receiver.address)):
+            await desk.publish([next_leak])
+            await imported(desk, 4)
+    expected = keys_of([leak, next_leak], "duty-desk", "gas-company")
+    assert sorted(receiver.keys) == sorted(expected)
 
 
 async def _one_by_one(desk: Desk, alerts: list[Alert]) -> None:
