@@ -70,6 +70,9 @@ class _Consumer(driver.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
+        # A worker that had no partition comes here with its flow running: what is fetched while we seek
+        # would stand in a queue that Faust empties when it resumes the flow, and be lost.
+        self.stop_flow()
         await super().perform_seek()
         assigned = {tp.partition: tp for tp in self.assignment()}
         committed = {number: self._committed_offset[tp] for number, tp in assigned.items()}

@@ -27,7 +27,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from schemas import topics
 from streams import company
 from streams.app import DetectApp, build_app
-from streams.held import Held, Partitions
+from streams.held import Held, LostMessages, Message, Partitions
 from streams.places import is_local, place_of
 from streams.publish import AlertWriter
 from streams.rules import Versions
@@ -223,7 +223,7 @@ class Detect:
         del held.waiting[:BATCH_MESSAGES]
         if held.waiting:
             self._arrived.set()
-        unseen = held.unseen(messages)
+        unseen = await self._unseen(held, messages, partitions)
         began = time.perf_counter()
         raised = await held.lane.take(unseen)
         took = time.perf_counter() - began
@@ -235,6 +235,18 @@ class Detect:
         BATCHES.inc()
         BATCH_SECONDS.observe(took)
         partitions.snapshot_if_due(held, self._app.consumer)
+
+    async def _unseen(
+        self, held: Held, messages: list[Message], partitions: Partitions
+    ) -> list[tuple[int, bytes]]:
+        """Raises LostMessages for a hole that is not in the log: the log is asked, Faust is not believed."""
+        while True:
+            try:
+                return held.unseen(messages)
+            except LostMessages as lost:
+                if not await partitions.lacks(held.lane.number, lost.first, lost.before):
+                    raise
+                held.next_delivery = lost.before
 
     async def _watch_forever(self, partitions: Partitions) -> None:
         while True:

@@ -60,7 +60,15 @@ def test_a_hole_among_what_is_skipped_is_an_error_too(held: Held) -> None:
         held.unseen(messages(7, 10))
 
 
-def test_after_a_seek_a_hole_is_believed_and_said(held: Held, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hole_where_reading_began_is_an_error_and_says_what_to_look_for(held: Held) -> None:
+    held.next_delivery = 10
+    with pytest.raises(LostMessages, match="expected 10, got 15") as raised:
+        held.unseen(messages(15, 16))
+    assert (raised.value.first, raised.value.before) == (10, 15)
+
+
+def test_a_hole_that_the_log_has_is_passed_and_said(held: Held, caplog: pytest.LogCaptureFixture) -> None:
+    held.next_delivery = 15
     with caplog.at_level(logging.ERROR):
         assert offsets_taken(held, 15, 16) == [15, 16]
     assert "offsets 10 to 14 are not in the log" in caplog.text
