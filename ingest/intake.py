@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prometheus_client import Counter, Gauge
 
@@ -48,6 +48,7 @@ HEARD_LATELY_US = 45_000_000
 """A gateway resends after 30 s, give or take half: one not heard for longer is away, or has nothing left."""
 
 FRAMES = Counter("cityvigil_ingest_frames_total", "frames answered, by status", ["status"])
+_ANSWERED = {status: FRAMES.labels(status) for status in ("stored", "duplicate", "rejected")}
 HELD = Gauge("cityvigil_ingest_held_frames", "frames that wait behind a gap")
 GAPS = Counter("cityvigil_ingest_gap_frames_total", "frames given up: their gateway does not have them")
 PENDING = Gauge("cityvigil_ingest_pending_frames", "frames on their way to Kafka")
@@ -112,8 +113,9 @@ class Intake:
         self._pending: dict[Hashable, list[tuple[Message, Origin]]] = {}
         self._contents: OrderedDict[bytes, int] = OrderedDict()
         self._held_bytes = 0  # as of the last look at the gaps, and what came since
-        self._finishing: set[asyncio.Task[None]] = set()
+        self._finishing: set[asyncio.Future[Any]] = set()
         self._failed: BaseException | None = None
+        PENDING.set_function(lambda: len(self._pending))
 
     def restore(self, gateway: str, epoch: int, mark: Mark) -> None:
         found = self._gateway(gateway)
@@ -349,42 +351,35 @@ class Intake:
         if not usable and flags & SegmentFlag.sequenced:
             stored.append(lane.put_frame(envelope(flags)))
         self._pending[key] = [(message._replace(payload=b""), came)]
-        PENDING.set(len(self._pending))
         status = "stored" if usable or not rejected else "rejected"
-        task = asyncio.ensure_future(self._finish(key, stored, status, reason, rejected))
-        self._finishing.add(task)
-        task.add_done_callback(self._finished)
+        whole = stored[0] if len(stored) == 1 else asyncio.gather(*stored)
+        self._finishing.add(whole)
+        whole.add_done_callback(partial(self._finish, key, status, reason, rejected))
 
     def _note_newest(self, name: str, decoded: Decoded) -> None:
         gateway = self._gateway(name)
         if gateway.newest_us is not None and len(decoded.time):
             gateway.newest_us = max(gateway.newest_us, int(decoded.time.max()))
 
-    async def _finish(
-        self,
-        key: Hashable,
-        stored: list[asyncio.Future[None]],
-        status: str,
-        reason: str | None,
-        rejected: int,
+    def _finish(
+        self, key: Hashable, status: str, reason: str | None, rejected: int, stored: asyncio.Future[Any]
     ) -> None:
-        """Answers everybody who sent this frame once all of it is in Kafka."""
-        for one in stored:
-            await one
+        """Answers everybody who sent this frame, all of which is in Kafka."""
+        self._finishing.discard(stored)
+        if stored.cancelled():
+            return
         waiting = self._pending.pop(key)
-        PENDING.set(len(self._pending))
-        for message, came in waiting:
-            self._reply(message, came, status, reason, rejected)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._finishing.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failed = task.exception()
+        try:
+            stored.result()
+            for message, came in waiting:
+                self._reply(message, came, status, reason, rejected)
+        except Exception as error:  # of a callback nobody hears: the next message that comes raises it
+            self._failed = error
 
     def _reply(
         self, message: Message, came: Origin, status: str, reason: str | None = None, rejected: int = 0
     ) -> None:
-        FRAMES.labels(status).inc()
+        _ANSWERED[status].inc()
         self._say(message, came, answer.outcome(came, status, reason, rejected))
         self._acknowledge(message)
 
