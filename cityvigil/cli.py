@@ -21,6 +21,7 @@ VERBS = (
     "demo",
     "gateways",
     "sensors",
+    "cameras",
     "users",
     "rules",
     "migrate",

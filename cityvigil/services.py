@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,7 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
     from dispatch.console.service import Console
     from dispatch.people import People
     from dispatch.store import Store
+    from dispatch.video import Video
     from streams.devices import Devices
     from streams.frame_ledger import FrameLedger
     from streams.history import History
@@ -149,6 +151,7 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         trust=source.trust,
         rules=source.rules,
         devices=Devices(pool),
+        video=Video(pool, time.time),
         classify=registrar.classify,
         ledger=FrameLedger(pool),
     )

@@ -29,6 +29,7 @@ from dispatch.intake import Message, take
 from dispatch.ledger import Ledger
 from dispatch.people import People, add_demo_users
 from dispatch.store import Store
+from dispatch.video import Video
 from schemas.alert import Alert
 from schemas.clock import CityClock, to_datetime
 from schemas.default_rules import default_rules
@@ -83,6 +84,8 @@ class Stand:
     classified: list[Classified] = field(default_factory=list)
     """What people said that unknown points are; the registry of the stand stays as it is."""
 
+    video: Video | None = None
+
     _offset: int = 0
 
     @property
@@ -101,6 +104,14 @@ class Stand:
         found = await self.store.alert(alerts[-1].alert_id)
         assert found is not None
         return str(found["case_id"])
+
+    async def looks(self) -> list[tuple[Any, ...]]:
+        """Who looked through which camera, in order."""
+        async with self.pool.connection() as connection:
+            found = await connection.execute(
+                "select actor, camera, what, case_id, outcome from camera_access order by id"
+            )
+            return list(await found.fetchall())
 
     async def visitor(self, **headers: str) -> httpx.AsyncClient:
         """Somebody without a log-in; closed at the end."""
@@ -154,14 +165,24 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
             return 2
 
         desk = Desk(
-            store, people, History(pool), clock, now_us, trusting, rules, devices, classify, FrameLedger(pool)
+            store,
+            people,
+            History(pool),
+            clock,
+            now_us,
+            trusting,
+            rules,
+            devices,
+            Video(pool, time.time),
+            classify,
+            FrameLedger(pool),
         )
         not_ready: list[Console] = []
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
         console = Console(desk, dsn=dsn, host="127.0.0.1", port=0, routes=routes)
         not_ready.append(console)
         stand = Stand(dsn, pool, store, people, clock, console, trust, measurable, AsyncExitStack())
-        stand.classified = classified
+        stand.classified, stand.video = classified, desk.video
         logins = await add_demo_users(people, ["gas-company", "water-group"], now())
         stand.passwords = {login["user"]: login["password"] for login in logins}
         stop = asyncio.Event()

@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from dispatch.console import (
     accounts,
     alerts,
+    camera_pages,
     case_forms,
     case_pages,
     cases,
@@ -79,6 +80,7 @@ def build_console(desk: Desk, feed: Feed, routes: Sequence[BaseRoute] = ()) -> S
             *rejects_page.ROUTES,
             *ledger_page.ROUTES,
             *devices_page.ROUTES,
+            *camera_pages.ROUTES,
             *unknown_page.ROUTES,
             Mount(f"/static/{renderer.static_version}", static, name="static"),
         ],

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 
 from dispatch.people import People
 from dispatch.store import Store
+from dispatch.video import Video
 from schemas.clock import CityClock
 from schemas.rule import Rule
 
@@ -136,6 +137,7 @@ class Desk:
     trust: Callable[[], Awaitable[Mapping[str, Any]]]
     rules: Callable[[], Awaitable[Sequence[Rule]]]
     devices: Devices | None = None
+    video: Video | None = None
     classify: Callable[[Sequence[Classified], str], Awaitable[int]] | None = None
     """Enters categories into the registry in somebody's name; the registry's new version. Raises ValueError
     with why not."""
