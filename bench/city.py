@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from detectors.program import Program
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
+from schemas.default_rules import default_rules
 from schemas.control import Tick
 from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import RECORD

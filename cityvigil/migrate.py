@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from cityvigil import compacted, timescale
 from cityvigil.errors import CannotRun
 from schemas import topics
-from schemas.catalogue import default_rules
+from schemas.default_rules import default_rules
 from schemas.migrations import Migration, migrations
 from schemas.rule import RuleEntry, RulesMarker, encode
 from schemas.settings import Settings

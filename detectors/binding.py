@@ -179,7 +179,7 @@ class _Binding:
         return hold
 
     def relaxed(self, slot: Slot, slots: list[Slot]) -> Slot:
-        if slot.side == 0 or slot.told:
+        if slot.side == 0 or slot.told or slot.shown == "use":  # a counter counts or it does not
             return replace(slot, keep_low=slot.low, keep_high=slot.high, grain=math.inf)
         own_unit = slot.column.kind in (Kind.value, Kind.window, Kind.residual) and slot.per is None
         if own_unit and slot.shown != "count":

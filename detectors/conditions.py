@@ -57,6 +57,10 @@ class Conditions:
             return self._input(blank, condition, own)
         if op is None or value is None:
             raise Unjudged("nothing to compare with")
+        if term.name == "state" and not self.category.is_state:
+            # The device's own alarm state is another point beside the measured value.
+            state = replace(condition, term=replace(term, name="alarm_state"), is_input=True)
+            return self._input(blank, state, own)
         side = SIDES[op]
         self._season(term, side)
         if value.unit:

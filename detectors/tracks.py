@@ -38,7 +38,9 @@ class Tracks:
     def __init__(self, lane: Lane) -> None:
         n = len(lane.row)
         self.lane = lane
-        self.state: Arrays = lane.detector.fresh(lane.table, lane.kind)
+        fresh = lane.detector.fresh(lane.table, lane.kind)
+        # A detector may begin with one array of zeros in several places; each is written by itself here.
+        self.state: Arrays = type(fresh)(*(array.copy() for array in fresh))
         self.episodes = episode.fresh(n)
         self.running = np.zeros(n, bool)  # the detector or an episode has something going
         self.waiting = np.zeros(n, bool)  # a tick may change something

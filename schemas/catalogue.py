@@ -1,4 +1,4 @@
-"""The catalogue of measured quantities: `catalogue.csv`, one row a category 监测项, and its default rules.
+"""The catalogue of measured quantities: `catalogue.csv`, one row a category 监测项.
 
 Read once and kept; rows are facts, so a malformed one is a bug of ours and raises ValueError with the
 row's key. Intervals and noise are given in the rows for people ("30-120 min normal; ..."); what a
@@ -13,8 +13,6 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal, cast
-
-from schemas.rule import Rule, Selector
 
 _SPAN = re.compile(r"([0-9.]+)(?:-([0-9.]+))?\s*(ms|s|min|h|d)\b")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -130,91 +128,3 @@ def _noise(text: str) -> tuple[float | None, float | None]:
         return float(text), None
     except ValueError:
         return None, None
-
-
-def rule_name(key: str) -> str:
-    """The name of a category's default rule: identifiers are lower case with "-"."""
-    return key.replace("_", "-")
-
-
-def default_rules(*, judgement_live: bool) -> list[Rule]:
-    """A threshold rule per category with cells, and the rules about our own equipment.
-
-    Thresholds of judgement start in shadow unless `judgement_live` (the demo): a new installation
-    must see them against its own data first.
-    """
-
-    def mode(confidence: str) -> Literal["live", "shadow"]:
-        return "shadow" if confidence == "judgement" and not judgement_live else "live"
-
-    rules = [
-        Rule(
-            name=rule_name(row.key),
-            title_zh=row.name_zh,
-            title_en=row.quantity,
-            detector="threshold",
-            network=row.domain,
-            mode=mode(row.confidence),
-            selector=Selector(categories=(row.key,)),
-            levels=row.levels,
-            hold=row.hold,
-            source=row.source,
-            confidence=row.confidence,
-        )
-        for row in catalogue().values()
-        if row.role == "alarm" and row.key != "device_silence"
-    ]
-    silence = catalogue()["device_silence"]
-    numeric = tuple(
-        row.key
-        for row in catalogue().values()
-        if row.noise and row.interval_s and row.interval_s <= 900 and row.role != "list" and not row.is_state
-    )
-    return [
-        *rules,
-        Rule(
-            name="device-silence",
-            title_zh="设备失联",
-            title_en="sensor silent while its gateway reports",
-            detector="silence",
-            network="device",
-            mode="live",
-            levels={4: "v>=2", 3: "v>=3"},
-            source=silence.source,
-            confidence=silence.confidence,
-        ),
-        Rule(
-            name="blind-area",
-            title_zh="监测盲区（网关离线）",
-            title_en="blind area: gateway offline",
-            detector="blind-area",
-            network="device",
-            mode="live",
-            levels={3: "gateway_down"},
-            source="ours: one alert for a gateway in place of one for each of its sensors",
-        ),
-        Rule(
-            name="device-stuck",
-            title_zh="传感器卡滞",
-            title_en="sensor stuck: the same value again and again",
-            detector="stuck",
-            network="device",
-            mode="live",
-            selector=Selector(categories=numeric),
-            levels={4: "stuck"},
-            params={"reports": 8},
-            source="ours: a noisy quantity that repeats to the last digit has a stuck device",
-        ),
-        Rule(
-            name="ewma",
-            title_zh="均值偏移",
-            title_en="shift of the mean (EWMA)",
-            detector="ewma",
-            network="device",
-            mode="shadow",
-            selector=Selector(categories=numeric),
-            levels={4: "ewma"},
-            params={"lambda": 0.2, "limit": 6.0, "warmup": 60},
-            source="Roberts 1959, control chart tests based on geometric moving averages",
-        ),
-    ]

@@ -1,9 +1,9 @@
 """Inputs: what a threshold cell may name beside its own value, and which other sensors tell it.
 
-`inputs.csv` says for each name where to look (the same asset, else the zone; or the zone), at which categories,
-and whether to take the newest value or to count the sensors beyond a limit. An input that is in no row can
-still be told: a category's own key names the sensor of that category at the asset or in the zone, the site
-parameter `input.NAME` names a sensor by its number, and the site parameter NAME states a fact (1 or 0).
+`inputs.csv` says for each name where to look (the same asset, else the zone; or the zone), at which
+categories, and whether to take the newest value or to count the sensors beyond a limit. An input that is in
+no row can still be told: a category's own key names the sensor of that category at the asset or in the zone,
+the site parameter `input.NAME` names a sensor by its number, and the site parameter NAME states a fact.
 """
 
 from __future__ import annotations

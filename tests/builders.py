@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
 from schemas.control import Tick
+from schemas.default_rules import default_rules
 from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import RECORD
 from schemas.registry import Gateway, Registry, Sensor, Zone

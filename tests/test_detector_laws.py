@@ -24,8 +24,9 @@ from detectors.program import Program, compile_program
 from detectors.registry import DETECTORS
 from detectors.snapshot import SnapshotError, pack
 from schemas import alert as alerts
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
 from schemas.control import Control
+from schemas.default_rules import default_rules
 from schemas.frame import Frame
 from schemas.reading import FUTURE_SUSPECT_US
 from schemas.registry import Registry, Sensor

@@ -1,7 +1,8 @@
-"""`cityvigil rules check|list|publish|promote|rollback`: rules as files, and as the live set.
+"""`cityvigil rules check|test|export|schema|list|publish|...`: rules as files, and as the live set.
 
-The work is done in `cityvigil/rule_files.py` and `cityvigil/rule_set.py`; here are only the words and exit
-codes. `test`, `backtest` and `diff` need a history to run over, which this version does not read yet.
+The work is done in `cityvigil/rule_files.py`, `cityvigil/rule_trials.py` and `cityvigil/rule_set.py`; here
+are only the words and exit codes. `backtest` and `diff` need a history to run over, which this version does
+not read yet.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import rule_files, rule_set, where
+from cityvigil import rule_files, rule_set, rule_trials, where
 from cityvigil.errors import CannotRun
 from cityvigil.rule_set import RuleSet
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
-from schemas.rule import Rule, json_schema
+from schemas.default_rules import default_rules
+from schemas.rule import Rule, json_schema, to_yaml
 
 T = TypeVar("T")
 
-LATER = ("test", "backtest", "diff")
+LATER = ("backtest", "diff")
 MODES = ("live", "shadow", "draft")
 Choose = Callable[[RuleSet], Sequence[Rule]]
 
@@ -43,6 +45,14 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     for action in (check, publish):
         action.add_argument("path", nargs="+", metavar="PATH", help="a YAML file, or a folder of them")
 
+    test = actions.add_parser(
+        "test", help="run the rules' own tests; without PATH those of the default rules"
+    )
+    test.add_argument("path", nargs="*", metavar="PATH", help="a YAML file, or a folder of them")
+    test.set_defaults(run=_test)
+    export = actions.add_parser("export", help="write the default rules as files, to read and to change")
+    export.add_argument("folder", metavar="FOLDER")
+    export.set_defaults(run=_export)
     schema = actions.add_parser("schema", help="the JSON Schema of a rule file")
     schema.set_defaults(run=_schema)
 
@@ -61,7 +71,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action.add_argument(
             "--by", default=getpass.getuser(), metavar="NAME", help="who does it (default: you)"
         )
-    for action in (check, show):
+    for action in (check, test, show):
         add_json_option(action)
     for action in (show, publish, promote, rollback):
         add_data_option(action)
@@ -83,6 +93,33 @@ def _check(args: argparse.Namespace) -> int:
         for path, rule in rules:
             print(f"{path}: {rule.name} {rule.version}")
     return _say(problems)
+
+
+def _test(args: argparse.Namespace) -> int:
+    rules = [(rule.name, rule) for rule in default_rules(judgement_live=False)]
+    if args.path:
+        read, problems = rule_files.read(rule_files.find(args.path))
+        if problems:
+            return _say(problems)
+        rules = [(str(path), rule) for path, rule in read]
+    found = rule_trials.tried(rules)
+    if args.json != "-":
+        print(f"{len(rules)} rules, {found.held} tests held, {len(found.problems)} did not")
+        for name in found.untested:
+            print(f"{name}: no tests")
+    write_json(args.json, {"held": found.held, "problems": found.problems, "untested": found.untested})
+    return _say(found.problems)
+
+
+def _export(args: argparse.Namespace) -> int:
+    folder = Path(args.folder)
+    rules = default_rules(judgement_live=False)
+    for rule in rules:
+        path = folder / rule.network / f"{rule.name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_yaml(rule), encoding="utf-8")
+    print(f"{len(rules)} rules below {folder}")
+    return 0
 
 
 def _schema(args: argparse.Namespace) -> int:

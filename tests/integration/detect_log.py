@@ -24,8 +24,8 @@ from cityvigil import kafka as broker
 from cityvigil import process
 from schemas import alert, control, frame, registry, rule, topics
 from schemas.alert import Alert
-from schemas.catalogue import default_rules
 from schemas.control import Control, RegistryVersion, RulesVersion, Tick
+from schemas.default_rules import default_rules
 from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import RECORD
 from schemas.registry import Gateway, Sensor, Version, Zone

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from schemas import alert, topics
 from schemas.control import RulesVersion
-from schemas.catalogue import default_rules
+from schemas.default_rules import default_rules
 from streams.company import members
 from streams.replay import alerts_of_the_log, ends_of_the_log
 from tests.integration.detect_log import PARTITIONS, ALog, Published, a_kafka, expected, make_topics_anew

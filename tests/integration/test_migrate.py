@@ -16,7 +16,7 @@ from cityvigil.migrate import migrate
 from cityvigil.stack import Stack
 from cityvigil.verbs.migrate import lines
 from schemas import rule, topics
-from schemas.catalogue import default_rules
+from schemas.default_rules import default_rules
 from schemas.migrations import migrations
 from schemas.rule import RuleEntry, RulesMarker
 from tests.integration.record_log import settings_of

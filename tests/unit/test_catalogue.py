@@ -6,7 +6,9 @@ import msgspec
 import pytest
 import yaml
 
-from schemas.catalogue import catalogue, default_rules
+from cityvigil.rule_checks import wrong_with
+from schemas.catalogue import catalogue
+from schemas.default_rules import default_rules, rule_name
 from schemas.rule import Rule, RuleError, from_yaml
 
 
@@ -42,18 +44,48 @@ def test_the_regular_report_interval_is_the_longest_that_the_row_names(
     assert catalogue()[key].interval_s == interval_s
 
 
-def test_every_category_that_alarms_has_a_default_rule_with_its_cells() -> None:
-    rules = {rule.name: rule for rule in default_rules(judgement_live=True)}
+def test_every_row_has_default_rules_as_its_role_says() -> None:
+    rules = {rule.name: rule for rule in default_rules(judgement_live=False)}
+    plausible = rules["device-plausible"].selector.categories
     for row in catalogue().values():
-        if row.role == "alarm" and row.key != "device_silence":
-            assert rules[row.key.replace("_", "-")].levels == row.levels
+        rule = rules.get(rule_name(row.key))
+        if row.role == "covariate":
+            assert rule is None, row.key
+            assert row.key in plausible
+        elif row.role == "list":
+            listed = rules[f"{rule_name(row.key)}-list"]
+            assert rule is not None
+            assert (set(rule.levels), set(listed.levels)) == ({2}, {4})
+            assert (listed.asks, listed.mode) == ("nothing", "shadow")
+        elif row.key != "device_silence":  # its rule is of another detector, and of every sensor
+            assert rule is not None
+            assert set(rule.levels) == set(row.levels), row.key
+
+
+def test_cells_that_no_grammar_reads_are_written_anew_and_say_how() -> None:
+    for rule in default_rules(judgement_live=True):
+        if rule.detector == "threshold":
+            row = catalogue()[rule.selector.categories[0]]
+            assert (rule.levels.items() <= row.levels.items() and rule.hold == row.hold) or (
+                "[read as: " in rule.source
+            ), rule.name
+
+
+def test_every_default_rule_is_right_and_none_of_a_grave_level_lacks_its_card() -> None:
+    for rule in default_rules(judgement_live=False):
+        assert wrong_with(rule) == [], rule.name
+        assert rule.response is not None or not set(rule.levels) & {1, 2, 3}
 
 
 def test_thresholds_of_judgement_start_in_shadow_in_a_new_installation() -> None:
     careful = {rule.name: rule for rule in default_rules(judgement_live=False)}
     assert careful["gas-manhole-methane"].mode == "shadow"
     assert careful["water-main-pressure"].mode == "live"  # sourced
-    assert {rule.mode for rule in default_rules(judgement_live=True) if rule.name != "ewma"} == {"live"}
+    assert {rule.mode for rule in careful.values() if rule.confidence == "judgement"} == {"shadow", "live"}
+    live_guesses = {r.name for r in careful.values() if r.confidence == "judgement" and r.mode == "live"}
+    assert live_guesses == {"device-silence", "blind-area", "device-stuck"}  # our own equipment's faults
+    shown = {rule.name for rule in default_rules(judgement_live=True) if rule.mode == "shadow"}
+    assert shown == {"ewma", "seasonal", "device-spike", "fire-lane-blocked-list"}
 
 
 def test_a_rule_keeps_its_version_through_yaml_and_promotion_but_not_through_a_change() -> None:

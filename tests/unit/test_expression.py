@@ -15,7 +15,8 @@ from detectors.expression import (
     parse_groups,
 )
 from detectors.hold import Hold, parse_hold
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
+from schemas.default_rules import default_rules
 from tests.builders import a_rule, a_sensor
 
 

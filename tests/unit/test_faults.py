@@ -15,8 +15,9 @@ import pytest
 from detectors.fold import Partition
 from detectors.program import compile_program
 from schemas.alert import Alert
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
 from schemas.clock import to_us
+from schemas.default_rules import default_rules
 from simulators import scenario as scenarios
 from simulators import truth
 from simulators.city import City

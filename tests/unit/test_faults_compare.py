@@ -17,7 +17,7 @@ from cityvigil.faults.pulse import GUST, Pulse, rows
 from cityvigil.faults.undisturbed import Episode
 from cityvigil.registry_merge import merged
 from schemas.alert import encode
-from schemas.catalogue import default_rules
+from schemas.default_rules import default_rules
 from schemas.registry import Registry, Version
 from tests.case_builders import an_alert
 

@@ -12,7 +12,8 @@ from cityvigil.flow.load import KINDS, Frames, Load, gateway_name, point_name
 from cityvigil.flow.measure import quantiles
 from ingest.decoded import Decoded
 from ingest.formats import senml
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
+from schemas.default_rules import default_rules
 
 START_US = 1_795_428_000_123_456
 

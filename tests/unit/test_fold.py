@@ -9,9 +9,9 @@ from detectors.fold import Partition, SnapshotError
 from detectors.program import compile_program
 from schemas import alert as alerts
 from schemas.alert import Alert, alert_id
-from schemas.catalogue import default_rules
 from schemas.clock import to_us
 from schemas.control import Control, Gap, Ownership, RulesVersion
+from schemas.default_rules import default_rules
 from schemas.frame import Frame, SegmentFlag
 from schemas.reading import Flag, Quality
 from schemas.registry import Registry, Sensor

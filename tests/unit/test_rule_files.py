@@ -14,7 +14,7 @@ import yaml
 
 from cityvigil import rule_files
 from cityvigil.errors import CannotRun
-from schemas.catalogue import default_rules
+from schemas.default_rules import default_rules
 from schemas.rule import from_yaml, json_schema, to_yaml
 
 GOOD = """\
@@ -30,8 +30,8 @@ levels:
   2: v>=1.0 | roc(5min)>=0.2
 hold: 2 consecutive fast samples
 response:
-  zh: {consequence: 泡坏设备, causes: [管道渗漏], verify: [查看视频], steps: [断电, 抽水], forbidden: [涉水]}
-  en: {consequence: drowned plant, causes: [leak], verify: [look], steps: [power off, pump], forbidden: [wade]}
+  zh: {consequence: 泡坏设备, causes: [管道渗漏], verify: [查看视频], steps: [断电, 抽水]}
+  en: {consequence: drowned plant, causes: [leak], verify: [look], steps: [power off, pump]}
   respond_min: {2: 30, 3: 120}
   tell: [drainage-group]
   source: judgement

@@ -10,8 +10,9 @@ import pytest
 
 from detectors.fold import Partition
 from detectors.program import compile_program
-from schemas.catalogue import catalogue, default_rules
+from schemas.catalogue import catalogue
 from schemas.clock import to_us
+from schemas.default_rules import default_rules
 from simulators import recording
 from simulators.beam import frequency_ratio
 from simulators.behaviours import behaviours

@@ -1,0 +1,227 @@
+"""The rules of a new installation: one for every row of the catalogue, and those about our own devices.
+
+Cells are the catalogue's, or what `cells.csv` makes of those that are prose; cards are those of `cards.yaml`,
+tests those of `trials.yaml`. Facts, so a malformed file is a bug of ours and raises ValueError. Thresholds of
+judgement start in shadow in a new installation: it must see them against its own data first.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from importlib import resources
+
+import msgspec
+import yaml
+
+from schemas.cards import cards
+from schemas.catalogue import Category, catalogue
+from schemas.rule import Rule, Selector, Trial
+
+OWN_FAULTS = frozenset({"device-silence", "blind-area", "device-stuck"})
+"""Live from the first day: where our devices fail, nobody is guarded."""
+COURSES = (
+    "water_main_flow",
+    "water_main_pressure",
+    "water_bulk_meter_flow",
+    "gas_flow_rate",
+    "gas_pipe_pressure_medium",
+    "heat_circulation_flow",
+    "drain_pipe_flow",
+)
+"""Quantities with a daily course, for the seasonal detector."""
+WATERS = (
+    "water_residual_chlorine",
+    "water_residual_chlorine_works",
+    "water_turbidity",
+    "water_ph",
+    "water_conductivity",
+    "drain_sewage_ph",
+)
+"""Quantities that do not jump and come back, for the spike detector."""
+
+
+def rule_name(key: str) -> str:
+    """The name of a category's default rule: identifiers are lower case with "-"."""
+    return key.replace("_", "-")
+
+
+def default_rules(*, judgement_live: bool) -> list[Rule]:
+    """`judgement_live` is for the demo."""
+
+    if judgement_live:
+        return list(_rules())
+    return [
+        msgspec.structs.replace(rule, mode="shadow")
+        if rule.confidence == "judgement" and rule.name not in OWN_FAULTS
+        else rule
+        for rule in _rules()
+    ]
+
+
+@functools.cache
+def cells() -> dict[str, tuple[dict[int, str], str, str]]:
+    """category -> levels as they are evaluated, hold, and how prose was read."""
+    text = resources.files("schemas").joinpath("cells.csv").read_text(encoding="utf-8")
+    found = {row.key: (dict(row.levels), row.hold, "") for row in catalogue().values()}
+    for line in csv.DictReader(text.splitlines()):
+        key, part = line["key"], line["part"]
+        if key not in found or (part != "hold" and int(part) not in found[key][0]):
+            raise ValueError(f"cells.csv: {key}, {part}: the catalogue has no such cell")
+        levels, hold, why = found[key]
+        if part == "hold":
+            hold = line["text"]
+        else:
+            levels[int(part)] = line["text"]
+        why = why if line["why"] in why else f"{why}; {line['why']}" if why else line["why"]
+        found[key] = levels, hold, why
+    return found
+
+
+@functools.cache
+def trials() -> dict[str, tuple[Trial, ...]]:
+    """Rule name -> its tests."""
+    text = resources.files("schemas").joinpath("trials.yaml").read_text(encoding="utf-8")
+    try:
+        return msgspec.convert(yaml.load(text, yaml.CSafeLoader), dict[str, tuple[Trial, ...]], strict=False)
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise ValueError(f"trials.yaml: {error}") from error
+
+
+@functools.cache
+def _rules() -> tuple[Rule, ...]:
+    rows = catalogue().values()
+    rules = [
+        *(rule for row in rows if row.key != "device_silence" for rule in _of_row(row)),
+        *_of_devices(),
+    ]
+    return tuple(msgspec.structs.replace(rule, tests=trials().get(rule.name, ())) for rule in rules)
+
+
+def _of_row(row: Category) -> list[Rule]:
+    """None for a covariate; a list and its alarm apart."""
+    if row.role == "covariate":
+        return []
+    levels, hold, why = cells()[row.key]
+    rule = Rule(
+        name=rule_name(row.key),
+        title_zh=row.name_zh,
+        title_en=row.quantity,
+        detector="threshold",
+        network=row.domain,
+        mode="live",
+        selector=Selector(categories=(row.key,)),
+        levels=levels,
+        hold=hold,
+        response=cards().get(row.key),
+        source=f"{row.source} [read as: {why}]" if why else row.source,
+        confidence=row.confidence,
+    )
+    if row.role != "list":
+        return [rule]
+    listed = msgspec.structs.replace(
+        rule,
+        name=f"{rule.name}-list",
+        title_zh=f"{rule.title_zh}（每日清单）",
+        title_en=f"{rule.title_en} (daily list)",
+        levels={4: levels[4]},
+        mode="shadow",
+        response=None,
+        asks="nothing",
+    )
+    alarm = {level: cell for level, cell in levels.items() if level != 4}
+    return [msgspec.structs.replace(rule, levels=alarm), listed]
+
+
+def _of_devices() -> list[Rule]:
+    rows = catalogue()
+    numeric = tuple(
+        row.key
+        for row in rows.values()
+        if row.noise and row.interval_s and row.interval_s <= 900 and row.role != "list" and not row.is_state
+    )
+    measured = tuple(row.key for row in rows.values() if not row.is_state and row.key != "device_silence")
+    silence = rows["device_silence"]
+    card = cards()["device_silence"]
+    return [
+        Rule(
+            name="device-silence",
+            title_zh="设备失联",
+            title_en="sensor silent while its gateway reports",
+            detector="silence",
+            network="device",
+            mode="live",
+            levels={4: "v>=2", 3: "v>=3"},
+            response=card,
+            source=silence.source,
+            confidence=silence.confidence,
+        ),
+        Rule(
+            name="blind-area",
+            title_zh="监测盲区（网关离线）",
+            title_en="blind area: gateway offline",
+            detector="blind-area",
+            network="device",
+            mode="live",
+            levels={3: "gateway_down"},
+            response=card,
+            source="ours: one alert for a gateway in place of one for each of its sensors",
+        ),
+        Rule(
+            name="device-stuck",
+            title_zh="传感器卡滞",
+            title_en="sensor stuck: the same value again and again",
+            detector="stuck",
+            network="device",
+            mode="live",
+            selector=Selector(categories=numeric),
+            levels={4: "stuck"},
+            params={"reports": 8},
+            source="ours: a noisy quantity that repeats to the last digit has a stuck device",
+        ),
+        Rule(
+            name="device-plausible",
+            title_zh="读数超出可信范围",
+            title_en="a reading that this quantity cannot have",
+            detector="plausible",
+            network="device",
+            mode="live",
+            selector=Selector(categories=measured),
+            levels={4: "plausible"},
+            source="gross range test of QARTOD and WMO-No. 8; the ranges are the catalogue's",
+        ),
+        Rule(
+            name="device-spike",
+            title_zh="传感器毛刺",
+            title_en="a reading that jumps away and comes back",
+            detector="spike",
+            network="device",
+            mode="shadow",
+            selector=Selector(categories=WATERS),
+            levels={4: "spike"},
+            source="running median: Tukey 1977; ours: the limits",
+        ),
+        Rule(
+            name="seasonal",
+            title_zh="偏离该时段常态",
+            title_en="departure from what is usual at this hour",
+            detector="seasonal",
+            network="device",
+            mode="shadow",
+            selector=Selector(categories=COURSES),
+            levels={4: "seasonal"},
+            source="Winters 1960, Roberts 1959; ours: the limits",
+        ),
+        Rule(
+            name="ewma",
+            title_zh="均值偏移",
+            title_en="shift of the mean (EWMA)",
+            detector="ewma",
+            network="device",
+            mode="shadow",
+            selector=Selector(categories=numeric),
+            levels={4: "ewma"},
+            params={"lambda": 0.2, "limit": 6.0, "warmup": 60},
+            source="Roberts 1959, control chart tests based on geometric moving averages",
+        ),
+    ]
