@@ -2,8 +2,8 @@
 
 Starts a stack, `cityvigil bypass` as its supervisor would, and a webhook receiver; kills PostgreSQL by its
 process id; writes alerts to Kafka, a scene each; prints the time from Kafka's acknowledgement of an alert to
-the receipt of each of its notices, and what the bypass cost. Exits 1 if a notice is missing, doubled, or later
-than 2 s at p99.
+the receipt of each of its notices, and what the bypass cost. Exits 1 if a notice is missing, doubled, or
+later than 2 s at p99.
 """
 
 from __future__ import annotations
