@@ -2,7 +2,7 @@
 
 What was stored is counted in the database, distinct (sensor, time) beside rows. sense_to_alert runs from the
 moment a frame was due to the arrival of its alert at a consumer of `alerts` such as dispatch is. For
-sense_to_committed the historian's place is asked for 50 times a second, and each frame's time ends when the
+sense_to_committed the historian's place is asked for 20 times a second, and each frame's time ends when the
 first answer lies behind it: too long by that interval at most, never too short.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from bisect import bisect_right
@@ -31,10 +32,11 @@ from cityvigil.flow.log import Told
 from cityvigil.registry_topic import import_registry, read_registry
 from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
 from cityvigil.stack import Stack
-from schemas.default_rules import rule_name
+from schemas.catalogue import rule_name
 from schemas.topics import ALERTS, READINGS
+from streams.copy_rows import ROW
 
-ASK_S = 0.02
+ASK_S = 0.05
 SAMPLE_S = 1.0
 START_IN_S = 1.0
 REGISTERED_WITHIN_S = 120.0
@@ -65,8 +67,8 @@ async def measure(load: Load, stack: Stack, dsn: str, progress: Progress) -> dic
     highest: dict[str, float] = {}
     async with _generator(load, stack, secrets) as generator:
         progress(f"{load.gateways} gateways are connected")
-        pids = _pids(stack.data)
-        before = {name: machine.cpu_s(pid) for name, pid in pids.items()}
+        pids = _pids(stack.data) | {"bench": os.getpid()}
+        before = _cpu_s(pids)
         watching = [
             asyncio.ensure_future(one)
             for one in (log.listen(stack.kafka, alerts, told), _ask(dsn, seen), _sample(pids, highest))
@@ -74,6 +76,8 @@ async def measure(load: Load, stack: Stack, dsn: str, progress: Progress) -> dic
         try:
             start_us = time.time_ns() // 1_000 + int(START_IN_S * 1e6)
             played = await _play(generator, start_us, load, progress, watching)
+            playing_s = (time.time_ns() // 1_000 - start_us) / 1e6
+            cores = {name: s / playing_s for name, s in machine.spent(before, _cpu_s(pids)).items()}
             ends = await log.ends_of(stack.kafka, READINGS)
             progress("waiting until detect and record are through")
             await _within(
@@ -87,11 +91,14 @@ async def measure(load: Load, stack: Stack, dsn: str, progress: Progress) -> dic
             for one in watching:
                 one.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
-        after = {name: machine.cpu_s(pid) for name, pid in pids.items()}
+        after = _cpu_s(pids)
     progress("counting")
     wal = await _number(dsn, "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')") - wal
     found = await log.segments(stack.kafka, readings, ends, lambda name: name.startswith("gw-bench-"))
     stored, distinct = await _stored(dsn, load, start_us)
+    cpu_s = machine.spent(before, after) | {"generator": round(played["cpu_s"], 2)}
+    cores |= {"generator": played["cpu_s"] / playing_s}
+    sizes = {"mqtt": played["bytes"], "kafka": found.bytes, "copy": stored * ROW.itemsize, "wal": wal}
     return {
         "load": asdict(load),
         "sent": played["sent"],
@@ -105,9 +112,11 @@ async def measure(load: Load, stack: Stack, dsn: str, progress: Progress) -> dic
         "answers": played["answers"],
         "generator_late_ms": round(played["late_us"] / 1e3, 1),
         "through_s": round((through_us - start_us) / 1e6, 1),
-        "cpu_s": machine.spent(before, after) | {"generator": round(played["cpu_s"], 2)},
+        "cpu_s": cpu_s,
+        "cores": {name: round(one, 3) for name, one in cores.items()},
+        "stages": stages(load.frames * load.frame, cpu_s, sizes),
         "rss_mb": {name: round(mb) for name, mb in highest.items()} | {"generator": round(played["rss_mb"])},
-        "bytes": {"mqtt": played["bytes"], "kafka": found.bytes, "wal": wal},
+        "bytes": sizes,
         "machine": about,
         "versions": await asyncio.to_thread(_versions, dsn),
     }
@@ -121,6 +130,40 @@ def is_exact(result: Mapping[str, Any]) -> bool:
         and not result["alerts_duplicate"]
         and not result["alerts_unexpected"]
     )
+
+
+STAGES = (
+    ("broker", ("mosquitto", "mosquitto-log"), "mqtt"),
+    ("ingest", ("ingest",), "mqtt"),
+    ("log", ("kafka",), "kafka"),
+    ("detect", ("detect",), "kafka"),
+    ("record", ("record",), "copy"),
+    ("database", ("postgres",), "wal"),
+    ("cases", ("dispatch", "bypass", "console"), None),
+    ("measuring", ("generator", "bench"), None),
+)
+"""A stage of the path: its processes, and the bytes that go through it (the database's: those it logs)."""
+
+
+def stages(
+    readings: int, cpu_s: Mapping[str, float], sizes: Mapping[str, int]
+) -> dict[str, dict[str, float | None]]:
+    """By stage, for each reading: microseconds of processor time, bytes."""
+    known = {name for _, names, _ in STAGES for name in names}
+    others = ("others", tuple(name for name in cpu_s if _kind(name) not in known), None)
+    return {
+        stage: {
+            "cpu_us": round(sum(s for name, s in cpu_s.items() if _kind(name) in names) * 1e6 / readings, 3),
+            "bytes": round(sizes[size] / readings, 1) if size else None,
+        }
+        for stage, names, size in (*STAGES, others)
+        if stage != "others" or names
+    }
+
+
+def _kind(process: str) -> str:
+    """Of several workers the name without its number."""
+    return process.rstrip("-0123456789")
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float | None]:
@@ -264,6 +307,12 @@ async def _both_ends(kafka: str) -> tuple[dict[int, int], dict[int, int]]:
 def _pids(data: Path) -> dict[str, int]:
     rows: Any = whole_city.status(data)["services"]
     return {row["name"]: int(row["pid"]) for row in rows if row["pid"]}
+
+
+def _cpu_s(pids: Mapping[str, int]) -> dict[str, float]:
+    """Since they began. The measurement's own children, its generator among them, are counted apart."""
+    own = os.getpid()
+    return {name: sum(os.times()[:2]) if pid == own else machine.cpu_s(pid) for name, pid in pids.items()}
 
 
 def _is_ours(one: Told) -> bool:

@@ -79,8 +79,11 @@ def lines(result: dict[str, Any]) -> list[str]:
     ]
     for name in ("sense_to_alert_ms", "sense_to_committed_ms", "sense_to_answer_ms"):
         rows.append(f"{name:<22} " + "  ".join(f"{key} {value}" for key, value in result[name].items()))
-    for name in ("cpu_s", "rss_mb"):
+    for name in ("cpu_s", "cores", "rss_mb"):
         rows.append(f"{name:<22} " + "  ".join(f"{key} {value}" for key, value in result[name].items()))
+    for name, one in result["stages"].items():
+        size = "" if one["bytes"] is None else f"{one['bytes']:8.1f} bytes"
+        rows.append(f"  {name:<12} {one['cpu_us']:7.3f} us a reading {size}")
     return rows
 
 
