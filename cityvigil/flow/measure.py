@@ -32,7 +32,7 @@ from cityvigil.flow.log import Told
 from cityvigil.registry_topic import import_registry, read_registry
 from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
 from cityvigil.stack import Stack
-from schemas.catalogue import rule_name
+from schemas.default_rules import rule_name
 from schemas.topics import ALERTS, READINGS
 from streams.copy_rows import ROW
 
