@@ -74,7 +74,8 @@ class Dispatch:
         self._lanes: list[Lane] = []
 
     def not_ready(self) -> str | None:
-        return next((f"{part}: {why}" for part, why in self._wrong.items() if why), None)
+        wrong = next((f"{part}: {why}" for part, why in self._wrong.items() if why), None)
+        return wrong or (self._journal.trouble if self._journal else None)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as resources:
@@ -170,9 +171,10 @@ class Dispatch:
             await producer.stop()
 
     async def _import(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stop: asyncio.Event) -> None:
+        importer = bypass_import.Importer(pool, self._journal) if self._journal is not None else None
         while not stop.is_set():
-            if self._journal is not None:
-                await bypass_import.run_once(pool, self._journal)
+            if importer is not None:
+                await importer.run_once()
             self._well("journal")
             await _wait(stop, IMPORT_EVERY_S)
 
