@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,8 +17,10 @@ from aiokafka.errors import KafkaError
 
 from cityvigil import logs, process, stack, whole_city
 from cityvigil.errors import CannotRun
+from cityvigil.flow.ceiling import climb
 from cityvigil.flow.load import Load
 from cityvigil.flow.measure import Progress, is_exact, measure
+from cityvigil.stack import Stack
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 
 
@@ -35,6 +38,10 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--crossings", type=_positive, default=300, metavar="C", help="planted faults (default 300)"
     )
+    parser.add_argument(
+        "--ceiling", action="store_true",
+        help="begin with R and go up by a quarter until a promise is missed; says what sets the limit",
+    )  # fmt: skip
     parser.add_argument("--dsn", help="the database that the services write to (default: the stack's)")
     add_json_option(parser)
     add_data_option(parser)
@@ -54,9 +61,18 @@ def run(args: argparse.Namespace) -> int:
         if progress is _on_terminal:
             print(file=sys.stderr)
     write_json(args.json, result)
+    steps = result["steps"] if args.ceiling else [{"result": result}]
     if args.json != "-":
-        print("\n".join(lines(result)))
-    return 0 if is_exact(result) else 1
+        for step in steps:
+            print("\n".join(lines(step["result"])))
+        if args.ceiling:
+            print("\n".join(_found(result)))
+    return 0 if all(is_exact(step["result"]) for step in steps) else 1
+
+
+def _found(result: dict[str, Any]) -> list[str]:
+    rows = [f"{step['rate']}/s: {'; '.join(step['missed']) or 'carried'}" for step in result["steps"]]
+    return [*rows, f"ceiling {result['ceiling']} readings a second: {result['set_by']}"]
 
 
 async def _measured(args: argparse.Namespace, load: Load, progress: Progress) -> dict[str, Any]:
@@ -67,8 +83,17 @@ async def _measured(args: argparse.Namespace, load: Load, progress: Progress) ->
         logs.configure("bench", "error")
         plan = whole_city.Plan(args.data, process.pick_ports(1)[0], None, postgres=args.dsn)
         async with whole_city.running(plan) as city:
-            return await measure(load, city.stack, args.dsn or city.stack.postgres, progress)
-    return await measure(load, found, args.dsn or found.postgres, progress)
+            return await _on(city.stack, args, load, progress)
+    return await _on(found, args, load, progress)
+
+
+async def _on(found: Stack, args: argparse.Namespace, load: Load, progress: Progress) -> dict[str, Any]:
+    dsn = args.dsn or found.postgres
+    if not args.ceiling:
+        return await measure(load, found, dsn, progress)
+    return await climb(
+        load.rate, load.seconds, lambda rate: measure(replace(load, rate=rate), found, dsn, progress)
+    )
 
 
 def lines(result: dict[str, Any]) -> list[str]:
