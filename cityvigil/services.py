@@ -169,6 +169,17 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
     return console
 
 
+def _addresses(settings: Settings) -> dict[str, str]:
+    """Where simulated gateways find the listeners beside the broker."""
+    host, scheme = settings.field_host, "https" if settings.push_certificate else "http"
+    ports = {"hj212": settings.hj212_port, "gb26875": settings.gb26875_port, "sl651": settings.sl651_port}
+    found = {name: f"{host}:{port}" for name, port in ports.items() if port}
+    if settings.push_port:
+        found["push"] = f"{scheme}://{host}:{settings.push_port}/push/"
+        found["push_secret"] = settings.push_secret
+    return found
+
+
 async def _simulate(settings: Settings, resources: AsyncExitStack) -> Service:
     from simulators import scenario
     from simulators.service import Simulate
@@ -189,6 +200,7 @@ async def _simulate(settings: Settings, resources: AsyncExitStack) -> Service:
         clock=settings.clock,
         now=now_us,
         truth_file=settings.data / "truth.jsonl",
+        addresses=_addresses(settings),
     )
 
 

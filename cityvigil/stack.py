@@ -107,11 +107,19 @@ def status(data: Path) -> dict[str, object]:
         "data": str(stack.data),
         "mqtt_user": stack.mqtt_user,
         "mqtt_log": str(stack.mqtt_log),
+        "listeners": _listeners(stack.data),
         "services": [
             {"name": name, "pid": one.pid if one else None, "health": healths[name]}
             for name, one in found.items()
         ],
     }
+
+
+def _listeners(data: Path) -> dict[str, str]:
+    """Where ingest said last that it listens beside the broker, by protocol."""
+    path = data / "ingest" / "listeners.json"
+    found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def environment(stack: Stack) -> dict[str, str]:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -77,7 +78,7 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
         environ = stack.environment(found) | {"CITYVIGIL_CLOCK": str(clock)} | _disk(plan.data)
         environ |= {"CITYVIGIL_POSTGRES": plan.postgres} if plan.postgres else {}
         if plan.scenario:
-            environ |= {
+            environ |= _field_ports() | {
                 "CITYVIGIL_SCENARIO": plan.scenario_name,
                 "CITYVIGIL_SEED": str(plan.scenario.seed),
             }
@@ -140,11 +141,11 @@ async def enter(scenario: Scenario, data: Path, settings: Settings) -> None:
             by=f"scenario {scenario.name}",
         )
     path = data / "simulators.json"
-    secrets: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {g.gateway: g.zone for g in city.gateways if g.gateway not in secrets}
+    known_secrets: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = {g.gateway: g.zone for g in city.gateways if g.gateway not in known_secrets}
     if missing:
-        secrets |= await asyncio.to_thread(gateways.add_many, data, missing)
-        process.write_atomically(path, json.dumps(secrets))
+        known_secrets |= await asyncio.to_thread(gateways.add_many, data, missing)
+        process.write_atomically(path, json.dumps(known_secrets))
 
 
 def detect_worker(environ: Mapping[str, str], number: int) -> Child:
@@ -199,6 +200,15 @@ def _ready(row: dict[str, Any]) -> str | None:
 
 def _address(row: dict[str, Any]) -> str:
     return f"http://127.0.0.1:{row['port']}"
+
+
+def _field_ports() -> dict[str, str]:
+    """A simulated city's gateways may speak any protocol: all of them are listened for, on free ports."""
+    names = ("HJ212", "GB26875", "SL651", "PUSH")
+    ports = zip(names, process.pick_ports(len(names)), strict=True)
+    return {f"CITYVIGIL_{name}_PORT": str(port) for name, port in ports} | {
+        "CITYVIGIL_PUSH_SECRET": secrets.token_urlsafe(24)
+    }
 
 
 def _health(port: int) -> dict[str, str]:

@@ -56,10 +56,9 @@ class Nodes:
             if isinstance(item, Reply) and item.topic is not None:
                 REBIRTHS.inc()
                 self._say(item.topic, item.data, None)
-        items = [
-            item for item in items if not (isinstance(item, Reading) and _is_of_the_protocol(item.point))
-        ]
         parts = message.topic.split("/")
+        is_birth = len(parts) > 2 and parts[2] in ("NBIRTH", "DBIRTH")
+        items = [item for item in items if not _is_no_reading(item, is_birth)]
         if len(parts) < 4 or any(isinstance(item, Seen) and item.frame == "state" for item in items):
             self._acknowledge(message)
             return
@@ -114,6 +113,9 @@ class Nodes:
         return [one._replace(time_us=now_us, quality=Quality.link_lost) for one in stale]
 
 
-def _is_of_the_protocol(point: str) -> bool:
-    """Births name what the protocol itself needs among a node's metrics."""
-    return point == "bdSeq" or point.startswith("Node Control/")
+def _is_no_reading(item: Item, is_birth: bool) -> bool:
+    """Births name what the protocol itself needs, and metrics that have no value yet."""
+    if not isinstance(item, Reading):
+        return False
+    point = item.point
+    return point == "bdSeq" or point.startswith("Node Control/") or (is_birth and item.value is None)

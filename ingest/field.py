@@ -7,9 +7,11 @@ so a command for a gateway finds the one it is connected by.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -42,9 +44,18 @@ class PortTaken(RuntimeError):
 
 
 class Field:
+    """`told` is a file that says which ports are listened on, for `cityvigil status`."""
+
     def __init__(
-        self, ports: Ports, admission: Admission, room: Room, clock: CityClock, now: Callable[[], int]
+        self,
+        ports: Ports,
+        admission: Admission,
+        room: Room,
+        clock: CityClock,
+        now: Callable[[], int],
+        told: Path,
     ) -> None:
+        self._host, self._told = ports.host, told
         self.ports: dict[str, int] = {}
         self._push = ports.push
         if ports.push is not None:
@@ -77,12 +88,21 @@ class Field:
                     f"cannot listen for {one.protocol} on {one.host}:{one.port}: {error.strerror}"
                 ) from None
         self.ports = {name: one.port for name, one in self.listeners.items()}
+        self._tell()
         running = [one.run(server) for one, server in servers]
         if self._push is not None:
             running.append(self._serve(self._push))
         return running
 
+    def _tell(self) -> None:
+        where = {name: f"{self._host}:{port}" for name, port in self.ports.items()}
+        self._told.parent.mkdir(parents=True, exist_ok=True)
+        new = self._told.with_suffix(".new")
+        new.write_text(json.dumps(where))
+        new.replace(self._told)
+
     async def _serve(self, push: Serving) -> None:
         async with push(self._pushes.app()) as port:
             self.ports["push"] = port
+            self._tell()
             await asyncio.Event().wait()

@@ -161,7 +161,8 @@ class Ingest:
             heard=self._hearing.heard,
             repeats=_repeats(tails, self._now()),
         )
-        field = Field(self._ports, admission, self._room, self._clock, self._now)
+        told = self._data / "ingest" / "listeners.json"
+        field = Field(self._ports, admission, self._room, self._clock, self._now, told)
         self._nodes = Nodes(
             admission=admission,
             clock=self._clock,

@@ -97,6 +97,8 @@ class Gateway(NamedTuple):
     network: str
     zone: str
     interval_s: float
+    protocol: str = "senml"
+    identity: str | None = None  # what it calls itself where it does not log in by its name
 
 
 class Sensor(NamedTuple):

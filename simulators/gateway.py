@@ -91,15 +91,18 @@ class Gateway:
         self._connecting = connecting or asyncio.Semaphore(CONNECTS_AT_ONCE)
         self._client: Client | None = None
         self._sizes: dict[int, int] = {}
+        self._topics: dict[int, str] = {}
         self._line_up = asyncio.Event()
         self._line_up.set()
         self._lost: asyncio.Future[str] | None = None
         self._emptied = asyncio.Event()
         self._taken = asyncio.Event()
 
-    def submit(self, payload: bytes, readings: int) -> int:
-        """Takes a frame for sending; its sequence."""
+    def submit(self, payload: bytes, readings: int, form: str | None = None) -> int:
+        """Takes a frame for sending, on another of its topics if `form` names one; its sequence."""
         sequence = self.outbox.put(payload)
+        if form is not None:
+            self._topics[sequence] = f"up/{self.gateway}/{form}"
         self._sizes[sequence] = readings
         self._emptied.clear()
         self._pump()
@@ -226,7 +229,8 @@ class Gateway:
             properties.ResponseTopic = ack_topic(self.gateway)
             properties.CorrelationData = CORRELATION.pack(self.epoch, frame.sequence)
             properties.UserProperty = ("published", str(frame.first_us))
-            client.publish(self._topic, frame.payload, qos=1, properties=properties)
+            topic = self._topics.get(frame.sequence, self._topic)
+            client.publish(topic, frame.payload, qos=1, properties=properties)
             if frame.again:
                 self.counters.resent += 1
             else:
@@ -285,6 +289,7 @@ class Gateway:
         if not self.outbox.answered(sequence, self._now()):
             return  # an answer to a resend of what was answered before
         readings = self._sizes.pop(sequence, 0)
+        self._topics.pop(sequence, None)
         bad = readings if answer.status == "rejected" else min(answer.rejected, readings)
         self.counters.answered += 1
         self.counters.rejected += answer.status == "rejected"

@@ -6,8 +6,8 @@ no scenario is refused with its name, the line, what was expected and what came.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ import yaml
 from simulators.city import NETWORKS, WHOLE, ZONES, City
 from simulators.faults import FaultSpec
 from simulators.kinds import KINDS
+from simulators.protocols.fleet import NAMES, spoken
 from simulators.weather import SEASONS
 
 CATEGORIES = ("demo", "all")
@@ -37,12 +38,15 @@ class Scenario:
     season: str = "fair"
     whole: bool = False  # every category of the catalogue, or those of the demonstration
 
+    protocols: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Network -> what its gateways speak in turn; SenML where nothing is said."""
+
     def with_seed(self, seed: int | None) -> Scenario:
         return self if seed is None else replace(self, seed=seed)
 
     def city(self) -> City:
         networks = WHOLE if self.whole else NETWORKS
-        return City.build(self.seed, self.zones, self.density, networks, self.season)
+        return spoken(City.build(self.seed, self.zones, self.density, networks, self.season), self.protocols)
 
 
 def names() -> list[str]:
@@ -84,6 +88,7 @@ def parse(text: str, where: str) -> Scenario:
         scale=clock.get("scale", float, lambda v: 0 < v <= 10_000, "above 0, at most 10000"),
         zones=zones,
         density=city.get("density", float, lambda v: 0 < v <= 100, "above 0, at most 100"),
+        protocols=_protocols(top),
         faults=_faults(top.items("faults"), known, kinds),
         season=top.get("season", str, lambda v: v in SEASONS, f"one of {', '.join(SEASONS)}", "fair"),
         whole=whole,
@@ -101,6 +106,23 @@ def _faults(items: list[_Mapping], zones: list[str], kinds: list[str]) -> tuple[
             item.refuse("zone", f"expected a zone without another {spec.kind}, got {spec.zone!r}")
         specs.append(spec)
     return tuple(specs)
+
+
+def _protocols(top: _Mapping) -> dict[str, tuple[str, ...]]:
+    """`protocols: {gas: sparkplug senml, ...}`; networks that are not named speak SenML."""
+    part = top.mapping("protocols") if top.has("protocols") else None
+    if part is None:
+        return {}
+    known = sorted(NAMES)
+    expected = f"some of {', '.join(known)}, with spaces between"
+    networks = {network.name for network in WHOLE}
+    found = {
+        name: tuple(part.get(name, str, lambda v: set(v.split()) <= set(known), expected).split())
+        for name in part.names()
+        if name in networks
+    }
+    part.done()
+    return found
 
 
 def _fault(item: _Mapping, zones: list[str], kinds: list[str], before: list[FaultSpec]) -> FaultSpec:
@@ -157,6 +179,13 @@ class _Mapping:
         if fits and not fits(value):
             self._refuse(node, f"{name} of {self._what}: expected {expected}, got {value!r}")
         return value
+
+    def has(self, name: str) -> bool:
+        self._asked.add(name)
+        return name in self._values
+
+    def names(self) -> list[str]:
+        return list(self._values)
 
     def mapping(self, name: str) -> _Mapping:
         return _Mapping(self._find(name), self._where, name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,13 +18,12 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from schemas.catalogue import catalogue
 from schemas.clock import CityClock, to_datetime
-from simulators import senml, truth
+from simulators import truth
 from simulators.city import City
 from simulators.faults import S_US, Fault, plant
-from simulators.gateway import CONNECTS_AT_ONCE, Gateway
-from simulators.outbox import Outbox
+from simulators.gateway import CONNECTS_AT_ONCE
+from simulators.protocols.fleet import Client, voices
 from simulators.scenario import Scenario
 from simulators.simulation import Report, Simulation
 
@@ -36,7 +34,8 @@ LAST_ANSWERS_S = 5.0
 
 class Simulate:
     """`credentials` must hold the secret of each of the city's gateways; `now` gives wall microseconds;
-    `told` hears every report as it goes to its gateway."""
+    `told` hears every report as it goes to its gateway. `addresses` are of listeners beside the broker, by
+    protocol, for gateways that speak one."""
 
     def __init__(
         self,
@@ -50,6 +49,7 @@ class Simulate:
         city: City | None = None,
         told: Callable[[Report], None] = lambda report: None,
         last_answers_s: float = LAST_ANSWERS_S,
+        addresses: Mapping[str, str] | None = None,
     ) -> None:
         self.city = city or scenario.city()
         missing = [g.gateway for g in self.city.gateways if g.gateway not in credentials]
@@ -57,23 +57,17 @@ class Simulate:
             raise ValueError(f"no secret for {len(missing)} gateways, the first is {missing[0]}")
         self._scenario, self._clock, self._now, self._truth_file = scenario, clock, now, truth_file
         self._told, self._last_answers_s = told, last_answers_s
-        connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
-        epoch = now()
-        self.gateways = [
-            Gateway(
-                g.gateway,
-                credentials[g.gateway],
-                mqtt,
-                outbox=Outbox(random.Random(f"{scenario.seed}/{g.gateway}")),
-                epoch=epoch,
-                now=now,
-                rng=random.Random(f"{scenario.seed}/{g.gateway}/line"),
-                connecting=connecting,
-            )
-            for g in self.city.gateways
-        ]
-        rows = catalogue()
-        self._points = [senml.point(s.point, s.unit, rows[s.category].is_state) for s in self.city.sensors]
+        self._voices = voices(
+            self.city,
+            mqtt=mqtt,
+            addresses=addresses or {},
+            credentials=credentials,
+            clock=clock,
+            now=now,
+            seed=scenario.seed,
+            connecting=asyncio.Semaphore(CONNECTS_AT_ONCE),
+        )
+        self.gateways = [voice.client for voice in self._voices]
         self._by_name = {g.gateway: g for g in self.gateways}
         self._cut: set[str] = set()
         self._faults: list[Fault] = []
@@ -144,9 +138,8 @@ class Simulate:
 
     def _submit(self, report: Report) -> None:
         self._told(report)
-        values = report.values.tolist()
-        readings = [(self._points[i], v) for i, v in zip(report.sensors.tolist(), values, strict=True)]
-        self.gateways[report.gateway].submit(senml.encode(report.time_us, readings), len(readings))
+        readings = zip(report.sensors.tolist(), report.values.tolist(), strict=True)
+        self._voices[report.gateway].say(report.time_us, list(readings))
 
     def _mend_and_cut(self, cut: set[str]) -> None:
         for name in cut - self._cut:
@@ -167,7 +160,7 @@ class Simulate:
 class _Metrics(Collector):
     """Totals over all gateways, read from their counters when asked."""
 
-    def __init__(self, gateways: list[Gateway]) -> None:
+    def __init__(self, gateways: list[Client]) -> None:
         self._gateways = gateways
 
     def collect(self) -> list[Metric]:

@@ -207,7 +207,7 @@ def test_a_scenario_is_read_as_written() -> None:
         ("expected_level: 2", "expected_level: 5",
          "12: expected_level of faults[0]: expected 1 to 4, got 5"),
         ("seed: 1", "seed: 1\nsede: 2",
-         "3: 'sede' in the scenario is not known: expected city, clock, faults, name, season, seed"),
+         "3: 'sede' in the scenario is not known: expected city, clock, faults, name, protocols"),
         ("season: fair", "season: monsoon",
          "3: season of the scenario: expected one of fair, winter, spring, summer, autumn, got 'monsoon'"),
         ("density: 0.1", "density: 0.1, categories: some",

@@ -65,7 +65,7 @@ class AnEdgeNode:
         self._client.will_set(f"spBv1.0/city/NDEATH/{name}", death, qos=1)
         self._client.on_connect = lambda client, *_: client.subscribe(f"spBv1.0/city/NCMD/{name}", 1)
         self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = lambda _, __, message: self.commands.append(message.payload)
+        self._client.on_message = lambda _, __, message: self.commands.append(bytes(message.payload))
         host, _, port = stack.mqtt.rpartition(":")
         self._client.connect(host, int(port))
         self._client.loop_start()
