@@ -13,6 +13,7 @@ make_secret() {
 }
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 make_secret mqtt_password "$(random)"
+make_secret push_secret "$(random)"
 make_secret postgres_password "$(random)"
 make_secret postgres_dsn "postgresql://cityvigil:$(cat secrets/postgres_password)@timescaledb:5432/cityvigil"
 
