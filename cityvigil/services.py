@@ -104,6 +104,7 @@ async def _dispatch(settings: Settings, resources: AsyncExitStack) -> Service:
         now_us=now_us,
         webhook=settings.webhook,
         journal=settings.data / "bypass",
+        clock=settings.clock,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, withdrawn
 from detectors.intake import NEVER
 from detectors.memory import Memory
-from detectors.program import Program
+from detectors.program import Lane, Program
 from detectors.rehome import fill
 from detectors.rounds import Rounds
 from detectors.snapshot import Copy, Saved, SnapshotError, joined, pack, take, unpack
@@ -280,6 +280,7 @@ class Partition(Memory):
             published_at=to_datetime(published_us),
             correlation=correlation,
             asset=asset,
+            suppressed=self._suppressed(facts, change),
         )
         key = rule.name, mode, subject
         if change.change == "clear":
@@ -287,6 +288,13 @@ class Partition(Memory):
         else:
             self.open[key] = message
         return message
+
+    def _suppressed(self, lane: Lane, change: Change) -> str | None:
+        """The state of a sensor whose alerts are recorded and told to nobody."""
+        if lane.detector.looks_at == "gateways":
+            return None
+        state = self.program.sensors[int(lane.row[change.track])].state_at(change.at)
+        return None if state == "in-service" else state
 
     def _withdraw(self, last: Alert) -> Alert:
         at = self.intake.city_us if self.intake.city_us != NEVER else to_us(last.observed_at)

@@ -20,7 +20,7 @@ from detectors.contract import Arrays, Bound, Detector
 from detectors.registry import DETECTORS
 from detectors.schedule import masks
 from schemas.catalogue import Category, catalogue
-from schemas.registry import Gateway, Registry, Sensor
+from schemas.registry import GUARDED, Gateway, Registry, Sensor
 from schemas.rule import Rule
 
 
@@ -85,7 +85,7 @@ def compile_program(registry: Registry, rules: Sequence[Rule], partition: int) -
     sensors = tuple(
         entry
         for _, entry in sorted(registry.by_number.items())
-        if entry.gateway in index and entry.category is not None and entry.state == "in-service"
+        if entry.gateway in index and entry.category is not None and entry.state in GUARDED
     )
     zones = tuple(sensor.zone or gateways[index[sensor.gateway]].zone for sensor in sensors)
     used = tuple(sorted((r for r in rules if r.mode != "draft"), key=lambda r: (r.name, r.mode)))
@@ -106,10 +106,13 @@ def compile_program(registry: Registry, rules: Sequence[Rule], partition: int) -
 
 
 def _peers(sensors: tuple[Sensor, ...], zones: tuple[str, ...]) -> dict[tuple[str, str], np.ndarray]:
+    """Those who may speak for or against a neighbour: who is being worked on may not."""
     found: dict[tuple[str, str], list[int]] = {}
     for row, (sensor, zone) in enumerate(zip(sensors, zones, strict=True)):
-        found.setdefault((sensor.category or "", zone), []).append(row)
-    return {key: np.array(rows) for key, rows in found.items()}
+        peers = found.setdefault((sensor.category or "", zone), [])
+        if sensor.state == "in-service":
+            peers.append(row)
+    return {key: np.array(rows, np.int64) for key, rows in found.items()}
 
 
 class _Draft:

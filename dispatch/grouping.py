@@ -70,8 +70,9 @@ def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> tupl
 
 def needs_case(alert: Alert, case: Case | None, worse: bool) -> bool:
     """Whether an alert looks for a case: when it is active and nobody works on it. After its case
-    ended it does so again only when it gets worse, as what was decided was decided for less."""
-    if alert.mode == "shadow" or alert.state != "active":
+    ended it does so again only when it gets worse, as what was decided was decided for less. Suppressed
+    ones never do: somebody works on the sensor itself."""
+    if alert.mode == "shadow" or alert.state != "active" or alert.suppressed is not None:
         return False
     return case is None or (case.state in ENDED and worse)
 

@@ -33,6 +33,8 @@ _NEW_LOOK = (
     "shelved_reason",
 )
 
+_UNHEARD: dict[str, Any] = {"state": None, "case_id": None, "suppressed": None}
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -57,13 +59,14 @@ async def take(work: Ledger, message: Message, linked: Linked) -> Taken:
     """Raises nothing of its own: what it cannot store, PostgreSQL refuses (psycopg.DataError)."""
     alert = message.alert
     known = await work.rows(
-        "select seq, worst, state, case_id from alerts where alert_id = %s", (alert.alert_id,)
+        "select seq, worst, state, case_id, suppressed from alerts where alert_id = %s", (alert.alert_id,)
     )
     if alert.mode == "shadow" or (known and alert.seq <= known[0]["seq"]):
         return Taken(False)
-    row: dict[str, Any] = known[0] if known else {"worst": alert.worst, "state": None, "case_id": None}
+    row: dict[str, Any] = known[0] if known else _UNHEARD | {"worst": alert.worst}
     worse = alert.worst < row["worst"]
-    changed = worse or alert.state != row["state"]  # else the case has nothing to learn
+    released = row["suppressed"] is not None and alert.suppressed is None
+    changed = worse or released or alert.state != row["state"]  # else the case has nothing to learn
     case = await _case_of(work, row["case_id"]) if changed else None
     kept = await _keep(work, message, bool(known), worse)
     taken = Taken(True, None, kept["case_id"])
@@ -71,6 +74,19 @@ async def take(work: Ledger, message: Message, linked: Linked) -> Taken:
         taken = await _place(work, message, case, linked)
     elif case is not None:
         taken = await _update(work, message, case)
+    work.show_alert({**kept, "case_id": taken.case_id})
+    return taken
+
+
+async def release(work: Ledger, row: dict[str, Any], now: dt.datetime, linked: Linked) -> Taken:
+    """An alert that is still active when nobody works on its sensor any more looks for a case. `row` is that
+    of `alerts`, under lock."""
+    alert = replace(ledger.alert_of(row), suppressed=None)
+    (kept,) = await work.rows(
+        "update alerts set suppressed = null, updated_at = %s where alert_id = %s returning *",
+        (now, alert.alert_id),
+    )
+    taken = await _place(work, Message(alert, now, -1, -1), None, linked)
     work.show_alert({**kept, "case_id": taken.case_id})
     return taken
 

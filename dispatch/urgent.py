@@ -74,6 +74,7 @@ def is_due(alert: Alert) -> bool:
         and alert.change in ("raise", "upgrade")
         and alert.state == "active"
         and alert.mode != "shadow"
+        and alert.suppressed is None
     )
 
 

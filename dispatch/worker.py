@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from dispatch import bypass_import, case_events, ledger, overdue
+from dispatch import bypass_import, case_events, ledger, overdue, suppressed
 from dispatch.grouping import Linked
 from dispatch.journal import Journal
 from dispatch.notify.channel import Channel
@@ -30,7 +30,7 @@ from dispatch.notify.webhook import Webhook
 from dispatch.outbox import Lane, lanes
 from dispatch.reader import Reader
 from schemas import topics
-from schemas.clock import to_datetime
+from schemas.clock import CityClock, to_datetime, to_us
 
 CLOCK_EVERY_S = 1.0
 FORGET_EVERY_S = 3600.0
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 class Dispatch:
     """`linked` says whether alerts of two networks have one cause; `now_us` is the wall clock; `journal`
-    is the folder shared with the bypass, None where there is none."""
+    is the folder shared with the bypass, None where there is none; `clock` is the city's."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Dispatch:
         now_us: Callable[[], int],
         webhook: str = "",
         journal: Path | None = None,
+        clock: CityClock | None = None,
         alerts_topic: str = topics.ALERTS.name,
         events_topic: str = topics.CASE_EVENTS.name,
     ) -> None:
@@ -64,6 +65,7 @@ class Dispatch:
         self._linked = linked
         self._now: Callable[[], dt.datetime] = lambda: to_datetime(now_us())
         self._webhook = webhook
+        self._clock = clock or CityClock()
         self._journal = Journal(journal, "dispatch", self._now) if journal else None
         self._alerts_topic = alerts_topic
         self._events_topic = events_topic
@@ -185,11 +187,15 @@ class Dispatch:
         while not stop.is_set():
             now = self._now()
             await overdue.tell(pool, now)
+            await suppressed.release(pool, now, self._city(now), self._linked)
             if (now - forgotten).total_seconds() > FORGET_EVERY_S:
                 await overdue.forget_live_events(pool, now)
                 forgotten = now
             self._well("clocks")
             await _wait(stop, CLOCK_EVERY_S)
+
+    def _city(self, now: dt.datetime) -> dt.datetime:
+        return to_datetime(self._clock.city_us(to_us(now)))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -63,6 +63,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     published_at: dt.datetime | None  # wall: the gateway's publish, else receipt, of what decided
     correlation: str | None  # "gateway/epoch/sequence" of the frame that decided; None for a tick
     asset: str | None = None
+    suppressed: str | None = None  # the sensor is in commissioning or maintenance: recorded, told to nobody
 
 
 _decoder = msgspec.json.Decoder(Alert)
