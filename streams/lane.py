@@ -68,7 +68,7 @@ class Lane:
         for offset, value in messages:
             entry = self._decoded(offset, value)
             if isinstance(entry, RegistryVersion | RulesVersion):
-                if self._is_old(entry):
+                if self._is_known(entry):
                     continue
                 alerts += self._folded(entries)
                 entries = []
@@ -110,10 +110,11 @@ class Lane:
         READINGS.labels(self.number).inc(count)
         return self.fold.fold(entries) if entries else []
 
-    def _is_old(self, entry: RegistryVersion | RulesVersion) -> bool:
-        """An ingest that was suspended may announce what its successor has long replaced."""
+    def _is_known(self, entry: RegistryVersion | RulesVersion) -> bool:
+        """An ingest that starts says again what is in force, and one that was suspended may announce what its
+        successor has long replaced."""
         known = self.registry if isinstance(entry, RegistryVersion) else self.rules
-        return known is not None and entry.version < known[0]
+        return known is not None and entry.version <= known[0]
 
     async def _adopt(self, entry: RegistryVersion | RulesVersion) -> list[Alert]:
         if isinstance(entry, RegistryVersion):

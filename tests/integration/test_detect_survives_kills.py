@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -81,14 +80,6 @@ class Worker:
             while text not in (said := self.log.read_text()):
                 assert self.alive(), said[-3000:]
                 await asyncio.sleep(0.02)
-
-    def holds(self) -> set[str]:
-        """The partitions that it has taken and not let go, by its log."""
-        held: set[str] = set()
-        for line in self.log.read_text().splitlines():
-            if found := re.search(r"(partition \d+): (goes on at|no usable snapshot|let go at)", line):
-                (held.discard if found[2] == "let go at" else held.add)(found[1])
-        return held
 
     def snapshots(self, partition: int) -> list[Path]:
         """The newest first: generations and offsets have leading zeros."""
@@ -317,34 +308,6 @@ async def test_a_second_worker_does_not_join_where_snapshots_are_in_a_folder_of_
             assert "detect worker 2 would share partitions with cityvigil-detect-1" in said
             assert "CITYVIGIL_SNAPSHOTS_SHARED=yes if that folder is one" in said
         assert first.alive()
-
-
-async def test_a_worker_that_stood_by_takes_over_behind_the_last_word_of_the_dead_one(
-    kafka: str, log: ALog, tmp_path: Path
-) -> None:
-    await log.begin()
-    async with (
-        a_worker(kafka, tmp_path) as first,
-        a_worker(kafka, tmp_path, name="2") as second,
-        a_worker(kafka, tmp_path, name="3") as third,
-        Published(kafka) as published,
-    ):
-        workers = [first, second, third]
-        async with asyncio.timeout(WITHIN_S):
-            while len(await members(kafka)) < len(workers):
-                await asyncio.sleep(0.1)
-        await log.minutes(20)
-        want = expected(await alerts_of_the_log(kafka))
-        await until_published(published, *workers, want=len(want))
-        (idle,) = [one for one in workers if not one.holds()]  # there are two partitions
-        dead = next(one for one in workers if one.holds())
-        await dead.end(signal.SIGKILL)
-        workers.remove(dead)
-        await log.minutes(150)  # what waits for whoever takes over
-        want = expected(await alerts_of_the_log(kafka))
-        await until_published(published, *workers, want=len(want))
-        assert published.bodies == want
-        assert idle.holds()
 
 
 async def test_a_log_that_names_rules_nobody_wrote_ends_the_worker(

@@ -13,8 +13,10 @@ from streams.lane import Lane
 from streams.rules import Versions
 
 
-@pytest.mark.parametrize("late", [RulesVersion(6, 60), RegistryVersion(2, 20)])
-async def test_a_version_older_than_the_one_in_force_is_passed_over(late: Control) -> None:
+@pytest.mark.parametrize(
+    "late", [RulesVersion(6, 60), RegistryVersion(2, 20), RulesVersion(7, 70), RegistryVersion(3, 30)]
+)
+async def test_a_version_no_newer_than_the_one_in_force_is_passed_over(late: Control) -> None:
     fold = Partition(compile_program(Registry(), [], 0))
     # These versions are of no topic: to adopt one would fail.
     lane = Lane(0, Versions("nowhere:1"), fold, next_offset=10, registry=(3, 30), rules=(7, 70))
