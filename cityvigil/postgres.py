@@ -23,6 +23,7 @@ import psycopg
 from cityvigil import process
 from cityvigil.errors import CannotRun
 from cityvigil.process import Process
+from cityvigil.supervisor import LESS_URGENT
 
 NAME = "postgres"
 USER = "cityvigil"
@@ -169,7 +170,7 @@ def start(home: Path, run: Path, log: Path) -> Process:
     _end_orphans(home)
     return process.spawn(
         NAME,
-        [program("postgres"), "-D", home.resolve()],
+        ["nice", "-n", str(LESS_URGENT), program("postgres"), "-D", home.resolve()],
         run=run,
         log=log,
         user=_run_as(),

@@ -7,6 +7,7 @@ in the reverse order. A service ends by the stop event (SIGTERM, SIGINT) or by t
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -20,6 +21,11 @@ from cityvigil import health, logs, supervisor
 from cityvigil.errors import CannotRun
 from cityvigil.http_server import serving
 from schemas.settings import Settings, SettingsError
+
+COLLECT_AT = (10_000, 10, 50)
+"""Thresholds of the garbage collector: arrays and frames are freed by their counts, cycles are rare."""
+
+SETTLE_LOOK_S = 0.5
 
 
 class Service(Protocol):
@@ -65,6 +71,8 @@ async def serve(name: str, settings: Settings, build: Builder) -> None:
     logs.configure(name, settings.log_level)
     if os.environ.get("CITYVIGIL_SUPERVISED"):
         supervisor.end_with_parent()
+        supervisor.give_way(name)
+    gc.set_threshold(*COLLECT_AT)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,6 +81,21 @@ async def serve(name: str, settings: Settings, build: Builder) -> None:
         service = await build(settings, resources)
         if not getattr(service, "serves_health", False):
             details = getattr(service, "details", dict)
-            app = Starlette(routes=health.routes(name, service.not_ready, details))
+            # What a service answers beside its health: the simulated cameras their pictures.
+            own = getattr(service, "routes", ())
+            app = Starlette(routes=[*health.routes(name, service.not_ready, details), *own])
             await resources.enter_async_context(serving(app, settings.http_host, settings.http_port))
-        await service.run(stop)
+        settling = asyncio.create_task(_settle(service))
+        try:
+            await service.run(stop)
+        finally:
+            settling.cancel()
+
+
+async def _settle(service: Service) -> None:
+    """What a service loads before it is ready (registry, rules) stays: a collection that walks through all of
+    it would hold readings up for a tenth of a second."""
+    while service.not_ready() is not None:
+        await asyncio.sleep(SETTLE_LOOK_S)
+    gc.collect()
+    gc.freeze()
