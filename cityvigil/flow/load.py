@@ -2,9 +2,10 @@
 
 Pure, and the same for whoever asks: frames go round the gateways at even distances, each sensor is read at
 even distances, every (sensor, time) comes once. A planted frame holds one point above its limit from its
-first moment to its last; a point is planted once a run, so that every planting is one alert. The categories
-are those whose default rules are live everywhere and count reports, not time. Frames are encoded beforehand:
-in each only its time is written anew.
+first moment to its last; a point is planted once a run, so that every planting is one alert, and where there
+is time its gateway sends a usual frame after it, so that the alert is over when the next run begins. The
+categories are those whose default rules are live everywhere and count reports, not time. Frames are encoded
+beforehand: in each only its time is written anew.
 """
 
 from __future__ import annotations
@@ -89,10 +90,11 @@ class Load:
         # Only a gust is judged by a single report.
         few = self.frame // self.points < 3
         able = [p for p in range(self.points) if self.kind_of(p).beyond and not (few and p)]
-        wanted = min(self.crossings, self.frames, self.gateways * len(able))
+        followed = self.frames - self.gateways if self.frames > self.gateways else self.frames
+        wanted = min(self.crossings, followed, self.gateways * len(able))
         used: dict[int, int] = {}
         found: dict[int, int] = {}
-        for frame in (n * self.frames // wanted for n in range(wanted)):
+        for frame in (n * followed // wanted for n in range(wanted)):
             gateway = self.gateway_of(frame)
             times = used.get(gateway, 0)
             if times < len(able):

@@ -16,7 +16,7 @@ from schemas import alert, control, frame
 from schemas.alert import Alert
 from schemas.topics import ALERTS, DETECT_GROUP, MESSAGE_MAX_BYTES, READINGS, Topic
 
-LOOK_S = 0.1
+LOOK_S = 0.25
 
 
 class Told(NamedTuple):

@@ -37,7 +37,7 @@ from schemas.topics import ALERTS, READINGS
 from streams.copy_rows import ROW
 
 ASK_S = 0.05
-SAMPLE_S = 1.0
+SAMPLE_S = 2.0
 START_IN_S = 1.0
 REGISTERED_WITHIN_S = 120.0
 THROUGH_WITHIN_S = 180.0

@@ -95,3 +95,11 @@ def test_packets_are_taken_from_the_wire_however_they_are_cut() -> None:
 def test_quantiles_of_nothing_are_nothing() -> None:
     assert quantiles([]) == {"p50": None, "p95": None, "p99": None, "max": None}
     assert quantiles([float(n) for n in range(101)]) == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+
+
+def test_after_a_planted_frame_its_gateway_sends_a_usual_one_where_there_is_time() -> None:
+    load = Load(rate=50_000, frame=500, seconds=20, gateways=1_000, crossings=300)
+    for frame, point in load.planted.items():
+        later = range(frame + load.gateways, load.frames, load.gateways)
+        assert later
+        assert all(load.planted.get(one) != point for one in later)
