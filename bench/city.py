@@ -12,8 +12,8 @@ import numpy as np
 
 from detectors.program import Program
 from schemas.catalogue import catalogue
-from schemas.default_rules import default_rules
 from schemas.control import Tick
+from schemas.default_rules import default_rules
 from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import RECORD
 from schemas.registry import Gateway, Registry, Sensor, Zone
@@ -71,6 +71,10 @@ class Readings:
         above = ~room & np.isfinite(calm_low)
         self._usual[above] = np.where(calm_low[above] < 0, 0.0, calm_low[above] * 1.5 + 1.0)
         self._noise[room] = np.minimum(self._noise[room], (calm_high[room] - calm_low[room]) / 12)
+        least = np.array([catalogue()[key].plausible_min for key in keys.tolist()])
+        most = np.array([catalogue()[key].plausible_max for key in keys.tolist()])
+        self._noise = np.minimum(self._noise, (most - least) / 20)
+        self._usual = np.clip(self._usual, least + 5 * self._noise, most - 5 * self._noise)
         bad = self._rng.random(n) < abnormal
         self._usual[bad] = np.where(np.isfinite(calm_high[bad]), calm_high[bad] * 2 + 1, calm_low[bad] - 1)
         self._gateways = -(-n // POINTS)

@@ -25,7 +25,7 @@ from schemas.alert import Alert
 from schemas.sequence import Mark
 
 MAGIC = b"CVDS"
-LAYOUT = 2
+LAYOUT = 3
 """Of these bytes; raise it when a detector's state changes its meaning. Its shape describes itself."""
 
 ROWS = ("last_at", "last_value", "last_received", "blind_at", "heard_at", "heard_work")

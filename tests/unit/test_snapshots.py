@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors.snapshot import LAYOUT
 from streams.places import Folder, NoPlace, Place, Remote, place_of
 from streams.state import Header, Snapshot, Snapshots, Superseded
 
@@ -150,7 +151,7 @@ def test_a_file_of_another_layout_is_passed_over(snapshots: Snapshots, place: Pl
     write(snapshots, 10)
     write(snapshots, 20)
     name = named(place, 20)
-    place.write(name.replace("-layout-2-", "-layout-999-"), [place.read(name)])
+    place.write(name.replace(f"-layout-{LAYOUT}-", "-layout-999-"), [place.read(name)])
     place.remove(name)
     assert offsets(snapshots) == [10]
 
