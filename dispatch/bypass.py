@@ -297,9 +297,10 @@ class Bypass:
     async def _keep_roster(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                self._roster, imported = await rosters.fetch(self._postgres, self._now())
+                async with asyncio.timeout(rosters.WITHIN_S):  # a stopped server never answers
+                    self._roster, imported = await rosters.fetch(self._postgres, self._now())
             except (psycopg.Error, OSError) as error:
-                why = " ".join(str(error).split())
+                why = " ".join(str(error).split()) or type(error).__name__
                 _log.warning("no new roster, its age is %s s: %s", self._snapshot_age_s(), why)
             else:
                 await asyncio.to_thread(self._keep_snapshot, imported)
