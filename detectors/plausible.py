@@ -75,7 +75,14 @@ def fresh(table: Table, kind: np.ndarray) -> Nothing:
 
 def step(table: Table, state: Nothing, batch: Batch) -> tuple[Nothing, Scores]:
     own = Table(*(array[batch.kind] for array in table))
-    return state, live(marks(own, batch.value[None]), own.level, batch)
+    scores = live(marks(own, batch.value[None]), own.level, batch)
+    return state, scores._replace(running=np.zeros(len(batch.kind), bool))
 
 
-DETECTOR = Detector("plausible", bind, tabulate, fresh, step)
+def screen(table: Table, kind: np.ndarray, value: np.ndarray) -> np.ndarray | None:
+    """Values that may be wrong. Codes for no data lie far from zero."""
+    may: np.ndarray = ~((value >= table.low[kind]) & (value <= table.high[kind])) | (value <= max(NO_DATA))
+    return may
+
+
+DETECTOR = Detector("plausible", bind, tabulate, fresh, step, screen=screen)

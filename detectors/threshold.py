@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors import learned, windows
 from detectors.binding import bind, bind_among
-from detectors.contract import NO_SLOT, Batch, Bound, Detector, Scores
+from detectors.contract import NO_SLOT, Batch, Bound, Detector, Scores, no_scores
 from detectors.learned import Learned
 from detectors.slots import Column, Facts, Kind
 from detectors.windows import RING, Ring, Spec
@@ -54,7 +54,7 @@ class Limits(NamedTuple):
     calm_high: np.ndarray
     always: np.ndarray  # bool, some group has no such slot
     temperature: np.ndarray  # the input that the line is drawn on
-    parts: np.ndarray  # i8 [5]: inputs, baseline, line, hour, slots of the value alone only
+    parts: np.ndarray  # i8 [6]: inputs, baseline, line, hour; only slots of the value alone; any told slot
 
 
 class Holds(NamedTuple):
@@ -89,6 +89,7 @@ def tabulate(bounds: Sequence[Bound]) -> Limits:
             any(f.line for f in facts),
             any(f.hour for f in facts),
             all(slot.plain for f in facts for slot in f.slots),
+            any(slot.told for f in facts for slot in f.slots),
         ],
         np.int64,
     )
@@ -165,7 +166,7 @@ def _place(table: Limits, column: Column | None) -> int:
     if column is None:
         return -1
     w = table.function.shape[1]
-    inputs, baseline, line = (int(part) for part in table.parts[:3])
+    inputs, baseline, line = table.parts[:3].tolist()
     first = 1 + w + inputs
     places: dict[Kind, int] = {
         Kind.value: 0,
@@ -193,7 +194,7 @@ def _narrow(table: Limits, row: int, low: float, high: float, inside_out: bool) 
 
 def fresh(table: Limits, kind: np.ndarray) -> Holds:
     n, k, w = len(kind), table.low.shape[1], table.function.shape[1]
-    _, baseline, line, _, _ = table.parts.tolist()
+    _, baseline, line = table.parts[:3].tolist()
     ring = windows.fresh(n * w)
     own = learned.fresh(n, baseline=bool(baseline), line=bool(line))
     return Holds(
@@ -237,9 +238,9 @@ def step(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
         met &= ~np.isnan(x)
         kept &= ~np.isnan(x)
     was = state.start != NEVER
-    told = table.told[kind]
-    if not table.parts[4]:
+    if table.parts[5]:
         # Nobody looked at what others tell while the sensor itself was calm.
+        told = table.told[kind]
         was &= ~told | (was & ~told).any(axis=1)[:, None] | table.always[kind][:, None]
     now = at[:, None]
     start = np.where(met, np.where(was, state.start + batch.paused_us[:, None], now), NEVER)
@@ -373,6 +374,33 @@ def _scores(
     since: np.ndarray,
     count: np.ndarray,
 ) -> Scores:
+    """Most readings of a lane that must see all meet and keep nothing: they cost no more than that."""
+    n = len(batch.kind)
+    busy = kept.any(axis=1) | met.any(axis=1) | (batch.level > 0)
+    if table.parts[5]:
+        busy |= table.always[batch.kind]
+    of = np.flatnonzero(busy)
+    if 2 * len(of) > n:
+        return _judged(table, batch, x, met, kept, start, since, count)
+    scores = no_scores(n)
+    if len(of):
+        some = Batch(*(array[of] for array in batch[:6]))
+        part = _judged(table, some, x[of], met[of], kept[of], start[of], since[of], count[of])
+        for array, found in zip(scores, part, strict=True):
+            array[of] = found
+    return scores
+
+
+def _judged(
+    table: Limits,
+    batch: Batch,
+    x: np.ndarray,
+    met: np.ndarray,
+    kept: np.ndarray,
+    start: np.ndarray,
+    since: np.ndarray,
+    count: np.ndarray,
+) -> Scores:
     kind, n = batch.kind, len(batch.kind)
     rows = np.arange(n)
     due = met & (count >= table.hold_reports[kind])
@@ -397,13 +425,13 @@ def _scores(
         excess=side * (distance - table.edge[kind, slot]),
         grain=table.grain[kind, slot],
         pending=(due & ~held).any(axis=1) | _listening(table, kind, met),
-        running=np.asarray((met & ~table.told[kind]).any(axis=1)),
+        running=np.asarray((met & ~table.told[kind] if table.parts[5] else met).any(axis=1)),
     )
 
 
 def _listening(table: Limits, kind: np.ndarray, met: np.ndarray) -> np.ndarray:
     """Tracks of which some group wants only what others tell."""
-    if table.parts[4]:
+    if not table.parts[5]:
         return np.zeros(len(kind), bool)
     level, _ = _most_severe(
         met | table.told[kind],
