@@ -67,6 +67,7 @@ def _ports(settings: Settings) -> Ports:
     return Ports(
         host=settings.field_host,
         tcp={name: port for name, port in tcp.items() if port},
+        door=settings.door_port or None,
         push=push if settings.push_port else None,
         push_secret=settings.push_secret,
     )

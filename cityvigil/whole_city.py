@@ -204,7 +204,7 @@ def _address(row: dict[str, Any]) -> str:
 
 def _field_ports() -> dict[str, str]:
     """A simulated city's gateways may speak any protocol: all of them are listened for, on free ports."""
-    names = ("HJ212", "GB26875", "SL651", "PUSH")
+    names = ("HJ212", "GB26875", "SL651", "DOOR", "PUSH")
     ports = zip(names, process.pick_ports(len(names)), strict=True)
     return {f"CITYVIGIL_{name}_PORT": str(port) for name, port in ports} | {
         "CITYVIGIL_PUSH_SECRET": secrets.token_urlsafe(24)

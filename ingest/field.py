@@ -17,6 +17,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from ingest.admission import Admission
+from ingest.door import Door
 from ingest.http import Pushes
 from ingest.room import Room
 from ingest.tcp import Line, Listener
@@ -32,6 +33,8 @@ class Ports:
 
     host: str = "127.0.0.1"
     tcp: Mapping[str, int] = field(default_factory=dict)
+    door: int | None = None
+    """A second MQTT port, before the broker."""
     push: Serving | None = None
     push_secret: str = ""
 
@@ -54,9 +57,11 @@ class Field:
         clock: CityClock,
         now: Callable[[], int],
         told: Path,
+        broker: str,
     ) -> None:
         self._host, self._told = ports.host, told
         self.ports: dict[str, int] = {}
+        self._door = None if ports.door is None else Door(ports.host, ports.door, broker, room, now)
         self._push = ports.push
         if ports.push is not None:
             self._pushes = Pushes(ports.push_secret, admission=admission, room=room, clock=clock, now=now)
@@ -77,17 +82,20 @@ class Field:
 
     async def open(self) -> list[Coroutine[Any, Any, None]]:
         """What to run, once everything listens. Raises PortTaken."""
-        servers: list[tuple[Listener, asyncio.Server]] = []
-        for one in self.listeners.values():
+        everything: list[tuple[str, Listener | Door]] = list(self.listeners.items())
+        if self._door is not None:
+            everything.append(("mqtt", self._door))
+        servers: list[tuple[Listener | Door, asyncio.Server]] = []
+        for name, one in everything:
             try:
                 servers.append((one, await one.open()))
             except OSError as error:
                 for _, server in servers:
                     server.close()
                 raise PortTaken(
-                    f"cannot listen for {one.protocol} on {one.host}:{one.port}: {error.strerror}"
+                    f"cannot listen for {name} on {one.host}:{one.port}: {error.strerror}"
                 ) from None
-        self.ports = {name: one.port for name, one in self.listeners.items()}
+        self.ports = {name: one.port for name, one in everything}
         self._tell()
         running = [one.run(server) for one, server in servers]
         if self._push is not None:

@@ -162,7 +162,7 @@ class Ingest:
             repeats=_repeats(tails, self._now()),
         )
         told = self._data / "ingest" / "listeners.json"
-        field = Field(self._ports, admission, self._room, self._clock, self._now, told)
+        field = Field(self._ports, admission, self._room, self._clock, self._now, told, self._mqtt)
         self._nodes = Nodes(
             admission=admission,
             clock=self._clock,

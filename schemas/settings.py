@@ -113,6 +113,7 @@ class Settings:
     hj212_port: int = _var("HJ212_PORT", _port, "0", "TCP port for HJ 212, 0 = none")
     gb26875_port: int = _var("GB26875_PORT", _port, "0", "TCP port for GB/T 26875.3, 0 = none")
     sl651_port: int = _var("SL651_PORT", _port, "0", "TCP port for SL 651, 0 = none")
+    door_port: int = _var("DOOR_PORT", _port, "0", "second MQTT port, for topics that name nobody, 0 = none")
     push_port: int = _var("PUSH_PORT", _port, "0", "HTTP port for pushes of CTWing and OneNET, 0 = none")
     push_secret: str = _var("PUSH_SECRET", str, "", "what proves a push: OneNET's token, CTWing's address")
     push_certificate: Path | None = _var("PUSH_CERTIFICATE", _optional_path, "", "TLS for pushes, PEM")

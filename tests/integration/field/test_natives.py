@@ -229,3 +229,46 @@ async def test_a_person_checks_a_post_by_the_same_command_as_any_gateways(stack:
         assert unknown is not None
         assert unknown["status"] == "unsupported"
     assert await rejects(stack, unique) == []
+
+
+async def test_thingsboards_own_topics_come_through_the_door_under_the_account_that_logged_in(
+    stack: Stack, unique: str
+) -> None:
+    secret = gateways.add(stack.data, unique)
+    await register(stack, [ZONE, Gateway(unique, "port-01")], version=24)
+    acknowledged: list[int] = []
+    refused: list[object] = []
+
+    def a_client(token: str, port: int) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
+        client.username_pw_set(token)
+        client.on_publish = lambda *_: acknowledged.append(1)
+        client.on_connect = lambda _, __, ___, reason, ____: refused.append(reason.is_failure)
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        return client
+
+    async with running(an_ingest(stack, ports=Ports(door=0))) as ingest:
+        assert ingest.field is not None
+        port = ingest.field.ports["mqtt"]
+        right, wrong = a_client(f"{unique}:{secret}", port), a_client(f"{unique}:guess", port)
+        try:
+            await until(lambda: len(refused) >= 2, "both are answered", WITHIN_S)
+            assert sorted(map(bool, refused))[:2] == [False, True]
+            ts = now_us() // 1_000
+            right.publish("v1/devices/me/telemetry", json.dumps({"ts": ts, "values": {"level": 0.5}}), 1)
+            telemetry = {"Device A": [{"ts": ts, "values": {"level": 0.75}}]}
+            right.publish("v1/gateway/telemetry", json.dumps(telemetry), 1)
+            observation = {"phenomenonTime": "2026-11-01T00:30:15Z", "result": 0.25}
+            right.publish("v1.1/Datastreams(7)/Observations", json.dumps(observation), 1)
+            found = await stored(stack, unique, 3)
+            await until(lambda: len(acknowledged) == 3, "the broker acknowledged", WITHIN_S)
+        finally:
+            for client in (right, wrong):
+                client.disconnect()
+                client.loop_stop()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
+        writer.close()
+    assert [row["value"] for row in found] == [0.5, 0.75, 0.25]
