@@ -34,6 +34,7 @@ GATEWAYS: Mapping[str, str] = {
     "zone": "片区",
     "interval_s": "上报间隔秒",
     "silent_after_s": "离线判定秒",
+    "identity": "设备标识",
 }
 ASSETS: Mapping[str, str] = {
     "asset": "设施",

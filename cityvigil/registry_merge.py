@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from schemas.catalogue import catalogue
 from schemas.registry import WAITING_BASE, Entry, Gateway, Registry, Sensor, Zone, assigned, next_number
 
@@ -98,8 +100,8 @@ def merged(
     if refusals:
         return Merge([], refusals)
     new_gateways = [_gateway(registry, row) for row in gateways]
-    new_sensors = _numbered(registry, sensors, homes)
-    table = _partitions(registry, zones, new_sensors, partitions)
+    new_sensors = [*_numbered(registry, sensors, homes), *_moved(registry, gateways, sensors)]
+    table = _partitions(registry, zones, gateways, new_sensors, partitions)
     new_zones = [
         Zone(row.zone, row.district, row.name_zh, row.name_en, table[row.zone], row.lon, row.lat)
         for row in zones
@@ -115,14 +117,32 @@ def merged(
 def _refused_gateways(
     registry: Registry, gateways: Sequence[GatewayRow], zones: Collection[str]
 ) -> Iterable[Refusal]:
+    came: dict[str, int] = {}  # new zone -> the partition of those that moved into it first
     for at, row in enumerate(gateways):
         known = registry.gateways.get(row.gateway)
+        partition = registry.partition_of(row.gateway)
+        if known and row.zone in zones and row.zone not in registry.zones:
+            first = came.setdefault(row.zone, partition)
+            if first != partition:
+                expected = "gateways of one partition to move into a new zone: make two zones of it"
+                yield Refusal("gateway", at, "zone", expected, row.zone)
+                continue
         if row.zone not in zones:
             yield Refusal("gateway", at, "zone", "a zone of the registry or of the zones given", row.zone)
-        elif known and known.zone != row.zone:
+        elif known and known.zone != row.zone and not _stays(registry, row):
             # Its readings would go on in another partition beside those still on their way in the old one.
-            expected = f"{known.zone}, where this gateway is registered (it cannot move yet)"
+            expected = (
+                f"{known.zone}, or a zone of the same partition (a new zone comes into it): for {row.zone}"
+                " give the gateway a new id, and its old points the state retired"
+            )
             yield Refusal("gateway", at, "zone", expected, row.zone)
+
+
+def _stays(registry: Registry, row: GatewayRow) -> bool:
+    """Whether a gateway that changes its zone stays in its partition. A zone that is new comes to where the
+    gateways are that move into it."""
+    new = registry.zones.get(row.zone)
+    return new is None or new.partition == registry.partition_of(row.gateway)
 
 
 def _refused_sensors(
@@ -203,6 +223,21 @@ def _numbered(registry: Registry, rows: Sequence[SensorRow], homes: Mapping[str,
     return sensors
 
 
+def _moved(registry: Registry, gateways: Sequence[GatewayRow], sensors: Sequence[SensorRow]) -> list[Sensor]:
+    """Points that the rows do not name go with their gateway into its new zone."""
+    moves = {
+        row.gateway: row.zone
+        for row in gateways
+        if row.gateway in registry.gateways and registry.gateways[row.gateway].zone != row.zone
+    }
+    named = {(row.gateway, row.point) for row in sensors}
+    return [
+        replace(sensor, zone=moves[sensor.gateway])
+        for key, sensor in registry.sensors.items()
+        if sensor.gateway in moves and key not in named
+    ]
+
+
 def _state(row: SensorRow) -> str:
     """Without a category a point waits; given one, it waits no more."""
     state = getattr(row, "state", None) or "in-service"
@@ -212,9 +247,14 @@ def _state(row: SensorRow) -> str:
 
 
 def _partitions(
-    registry: Registry, zones: Sequence[ZoneRow], sensors: Sequence[Sensor], partitions: int
+    registry: Registry,
+    zones: Sequence[ZoneRow],
+    gateways: Sequence[GatewayRow],
+    sensors: Sequence[Sensor],
+    partitions: int,
 ) -> dict[str, int]:
-    """Zone -> partition. Zones that have one keep it; the others are spread by expected readings a second."""
+    """Zone -> partition. Zones that have one keep it; a new one takes that of the gateways that move into it;
+    the others are spread by expected readings a second."""
     after = {(s.gateway, s.point): s for s in registry.sensors.values()}
     after |= {(s.gateway, s.point): s for s in sensors}
     weights: dict[str, float] = defaultdict(float)
@@ -222,6 +262,11 @@ def _partitions(
         if sensor.zone:
             weights[sensor.zone] += _readings_s(sensor)
     table = {name: zone.partition for name, zone in registry.zones.items()}
+    table |= {
+        row.zone: registry.partition_of(row.gateway)
+        for row in gateways
+        if row.zone not in registry.zones and row.gateway in registry.gateways
+    }
     taken: dict[int, float] = defaultdict(float)
     for name, partition in table.items():
         taken[partition] += weights[name]

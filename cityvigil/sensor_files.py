@@ -45,6 +45,7 @@ class GatewayRow:
     zone: str
     interval_s: float
     silent_after_s: float | None = None
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ def _gateway(row: Cells) -> GatewayRow:
         zone=row.identifier("zone"),
         interval_s=row.number("interval_s", 0.1, week_s) or Gateway("", "").interval_s,
         silent_after_s=row.number("silent_after_s", 1, week_s),
+        identity=row.text("identity") or None,
     )
 
 

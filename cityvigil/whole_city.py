@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from cityvigil import broker_keeper, city_clock, gateways, process, stack
+from cityvigil import broker_keeper, city_clock, demo_cameras, gateways, process, stack
 from cityvigil.errors import CannotRun
 from cityvigil.http_server import bind
 from cityvigil.migrate import migrate
@@ -103,6 +103,8 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
             await _until_ready(plan.data, len(children))
             if plan.scenario and plan.simulators:
                 port = process.pick_ports(1)[0]
+                zones = plan.scenario.city().zones
+                await asyncio.to_thread(demo_cameras.enter, settings.postgres, zones, port)
                 supervisor.keep(Child("simulate", ["simulate"], environ | _health(port), port))
             yield WholeCity(plan.data, found, clock, console, supervisor, settings, environ)
         finally:

@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from schemas.clock import CityClock, to_datetime
-from simulators import truth
+from simulators import cameras, truth
 from simulators.city import City
 from simulators.faults import S_US, Fault, plant
 from simulators.gateway import CONNECTS_AT_ONCE
@@ -68,6 +68,7 @@ class Simulate:
             connecting=asyncio.Semaphore(CONNECTS_AT_ONCE),
         )
         self.gateways = [voice.client for voice in self._voices]
+        self.routes = cameras.routes(now)
         self._by_name = {g.gateway: g for g in self.gateways}
         self._cut: set[str] = set()
         self._faults: list[Fault] = []

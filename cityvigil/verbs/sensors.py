@@ -25,6 +25,7 @@ from cityvigil.errors import CannotRun
 from cityvigil.registry_merge import Refusal
 from cityvigil.registry_topic import Refused, import_registry, read_registry
 from cityvigil.sensor_files import SensorRow
+from cityvigil.unknown import unknown_points
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from schemas.registry import Registry, Sensor
 from schemas.topics import READINGS
@@ -58,6 +59,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show.add_argument("--zone", metavar="Z")
     show.add_argument("--category", metavar="KEY")
     show.add_argument("--state", choices=sensor_files.STATES)
+    unknown = "points that nobody registered, with what they sent and what they probably are"
+    show.add_argument("--unknown", action="store_true", help=unknown)
     add_json_option(show)
     show.set_defaults(run=_list)
 
@@ -146,6 +149,8 @@ def _template(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    if args.unknown:
+        return _list_unknown(args)
     found = [
         sensor
         for _, sensor in sorted(_load(args.data).by_number.items())
@@ -159,6 +164,21 @@ def _list(args: argparse.Namespace) -> int:
     if args.json != "-":
         for sensor in found:
             print(_line(sensor))
+    return 0
+
+
+def _list_unknown(args: argparse.Namespace) -> int:
+    """In the order of their numbers; a suggestion is nobody's decision."""
+    found = unknown_points(_load(args.data), where.services(args.data).postgres, args.zone)
+    write_json(args.json, found)
+    if args.json != "-":
+        for point in found:
+            values = ", ".join(f"{value:.6g}" for value in point["examples"]) or "-"
+            guess = point["suggested"][0]["category"] if point["suggested"] else "-"
+            print(
+                f"{point['sensor']:<10} {point['gateway']:<24} {point['point']:<32} {point['unit'] or '-':<9}"
+                f" {guess:<32} {values}"
+            )
     return 0
 
 

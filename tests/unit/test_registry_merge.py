@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from cityvigil.registry_merge import merged
 from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
@@ -108,6 +109,28 @@ def test_rows_that_contradict_each_other_or_the_registry_are_refused_together() 
     assert refused(registry, gateways, sensors) == [
         (0, "zone"), (1, "zone"), (1, "point"), (2, "zone"), (3, "zone"), (4, "gateway"), (5, "category"),
     ]  # fmt: skip
+
+
+def test_a_gateway_moves_with_its_points_into_a_zone_of_its_partition_and_into_no_other() -> None:
+    registry = entered(Registry(), *a_city(5, 2))
+    by_partition = {zone.partition: name for name, zone in registry.zones.items() if name != "zone-0"}
+    same, other = by_partition[registry.zones["zone-0"].partition], by_partition[1]
+    moving = GatewayRow(0, "gw-zone-0", same, 60.0)
+    assert refused(registry, [replace(moving, zone=other)], []) == [(0, "zone")]
+    entered(registry, [], [moving], [])
+    moved = {sensor.zone for sensor in registry.sensors.values() if sensor.gateway == "gw-zone-0"}
+    assert (registry.gateways["gw-zone-0"].zone, moved) == (same, {same})
+
+
+def test_a_new_zone_comes_to_where_the_gateways_are_that_move_into_it() -> None:
+    registry = entered(Registry(), *a_city(4, 2))
+    moving = [GatewayRow(0, "gw-zone-2", "zone-new", 60.0)]
+    entered(registry, [a_zone("zone-new")], moving, [])
+    assert registry.zones["zone-new"].partition == registry.zones["zone-2"].partition
+    registry = entered(Registry(), *a_city(4, 2))
+    both = [*moving, GatewayRow(0, "gw-zone-1", "zone-new", 60.0)]
+    _, refusals = merged(registry, [a_zone("zone-new")], both, [], partitions=4)
+    assert [(one.kind, one.row, one.column) for one in refusals] == [("gateway", 1, "zone")]
 
 
 def test_a_zone_of_a_partition_that_is_no_more_counted_on_keeps_it() -> None:
