@@ -72,7 +72,7 @@ class Record:
         self._clock = clock
         self._wall_us = wall_us
         self._width = width_us(clock.scale)
-        self._health, self._note_s = Health(), note_s
+        self._health, self._note_s = Health(clock.scale), note_s
         self._why_not: str | None = "not started"
         self._marks: dict[Key, Mark] = {}
         self._offsets: dict[marks.Place, int] = {}
