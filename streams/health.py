@@ -1,8 +1,8 @@
 """How every sensor reports: counted from what is recorded, added up in memory, noted every half minute.
 
 A reading is late when it was received a quarter of an hour of city time, and a minute of people's, after it
-was observed; its quality is poor when no detector would look at it. Approximate by design: beside the readings,
-not in their transaction, so whoever is killed forgets what was not yet noted. Judges no sensor.
+was observed; its quality is poor when no detector would look at it. Approximate by design: beside the
+readings, not in their transaction, so who is killed forgets what was not yet noted. Judges no sensor.
 """
 
 from __future__ import annotations
