@@ -190,16 +190,27 @@ class Detect:
     # Folding
 
     async def _fold_forever(self, alerts: AlertWriter, partitions: Partitions) -> None:
+        not_before = 0.0
         while True:
             await self._arrived.wait()
+            await self._gather(partitions, not_before)
             await self._wait_for_the_rest(partitions)
             self._arrived.clear()
+            began = time.monotonic()
             async with partitions.lock:
                 for held in list(partitions.held.values()):
                     if held.waiting:
                         await self._fold(held, alerts, partitions)
                         await asyncio.sleep(0)
+            not_before = time.monotonic() + min(time.monotonic() - began, BATCH_S)
             self._room.set()
+
+    async def _gather(self, partitions: Partitions, not_before: float) -> None:
+        """After folding, as long again for frames to come: where they come fast, several cost little more
+        than one. Where they come slowly that time is over when the next one is here."""
+        full = any(len(held.waiting) >= BATCH_MESSAGES for held in partitions.held.values())
+        if not full and (left := not_before - time.monotonic()) > 0:
+            await asyncio.sleep(left)
 
     async def _wait_for_the_rest(self, partitions: Partitions) -> None:
         """While more of what was fetched is on its way to us; a lone frame never waits."""
