@@ -21,7 +21,7 @@ from schemas.control import Control, Tick
 from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import RECORD
 from schemas.registry import Gateway, Registry, Sensor, Zone
-from schemas.rule import Rule, Trial
+from schemas.rule import Rule, Selector, Trial
 
 GATEWAY, ZONE, ASSET = "gw-test", "zone-test", "asset-test"
 SECOND_US = 1_000_000
@@ -41,7 +41,7 @@ def rehearse(rule: Rule, trial: Trial) -> Outcome:
     """Raises TrialError for texts that say nothing (cityvigil/rule_checks.py names their place)."""
     category = trial.category or next(iter(rule.selector.categories), "")
     expected = [parse_expected(text) for text in trial.expect]
-    registry = _registry(category, trial)
+    registry = _registry(category, trial, rule.selector)
     program = compile_program(registry, [replace(rule, mode="live")], 0)
     start = to_us(dt.datetime.fromisoformat(trial.start))
     partition = Partition(program)
@@ -77,18 +77,22 @@ def _text(messages: list[Expected]) -> str:
     ) or "nothing"  # fmt: skip
 
 
-def _registry(category: str, trial: Trial) -> Registry:
+def _registry(category: str, trial: Trial, selector: Selector) -> Registry:
+    """The tested sensor is one that the rule selects."""
+    zone, at = next(iter(selector.zones), ZONE), next(iter(selector.assets), ASSET)
     registry = Registry(version=1)
-    registry.apply(Zone(ZONE, "district", "测试片区", "test zone", 0))
-    registry.apply(Gateway(GATEWAY, ZONE, interval_s=trial.every_s))
+    registry.apply(Zone(zone, "district", "测试片区", "test zone", 0))
+    registry.apply(Gateway(GATEWAY, zone, interval_s=trial.every_s))
     params = {"interval_s": trial.every_s, **trial.params}
-    sensors = [(category, params, ASSET), *(
-        (other.category, {"interval_s": trial.every_s}, ASSET if other.same_asset else f"asset-{i}")
+    sensors = [(category, params, at), *(
+        (other.category, {"interval_s": trial.every_s}, at if other.same_asset else f"asset-{i}")
         for i, other in enumerate(trial.others)
     )]  # fmt: skip
     for number, (key, own, asset) in enumerate(sensors, 1):
         row = catalogue()[key]
-        registry.apply(Sensor(number, GATEWAY, f"p{number}", key, row.unit, ZONE, asset, params=own))
+        registry.apply(
+            Sensor(number, GATEWAY, f"p{number}", key, row.unit, zone, asset, params=own, tags=selector.tags)
+        )
     return registry
 
 
