@@ -153,7 +153,9 @@ class City:
                 if every_s is not None:
                     plan = plan._replace(interval_s=every_s)
                 begin = len(sensors) - first
-                made = _planted(network, plan, ZONES[:zones], density, rng, season)
+                made = _planted(
+                    network, plan, ZONES[:zones], density, rng, _stated(plan, networks is NETWORKS, season)
+                )
                 sensors += made
                 planned += [plan] * len(made)
                 slices[plan.category] = slice(begin, len(sensors) - first)
@@ -190,13 +192,12 @@ def _planted(
     zones: Sequence[Zone],
     density: float,
     rng: np.random.Generator,
-    season: str,
+    stated: dict[str, float],
 ) -> list[Sensor]:
     row = catalogue()[plan.category]
     count = max(1, round(plan.per_zone * density))
     gateways = network.gateways_per_zone * max(1, round(density / DENSITY_PER_GATEWAY))
     domain = network.name.partition("-")[0]
-    stopped = {"mode": 0.0} if season in WARM and "season_schedule" in row.site_params else {}
     made = []
     for zone in zones:
         for i in range(count):
@@ -211,10 +212,22 @@ def _planted(
                     asset=f"{_ASSETS[domain]}-{zone.zone}",
                     lon=round(lon, 5),
                     lat=round(lat, 5),
-                    params=network.site(plan.category, rng) | stopped,
+                    params=network.site(plan.category, rng) | stated,
                 )
             )
     return made
+
+
+def _stated(plan: Planned, demo: bool, season: str) -> dict[str, float]:
+    """What each of these sensors is registered with beside its site's own: how often it reports where that
+    is more often than the catalogue's longest, and that the heating rests outside its season."""
+    row = catalogue()[plan.category]
+    found = {}
+    if not demo and row.interval_s is not None and plan.interval_s < row.interval_s:
+        found["interval_s"] = float(plan.interval_s)
+    if season in WARM and "season_schedule" in row.site_params:
+        found["mode"] = 0.0
+    return found
 
 
 def _gateway(

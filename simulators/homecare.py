@@ -19,6 +19,8 @@ UTC_OFFSET_S = 8 * 3600
 MEALS = (0.0, 5.0, 11.5)
 """Hours after getting up."""
 OUTINGS = ((2.5, 3.5), (8.5, 9.5))
+COOKS, COOKED_H = 0.85, 2.4
+"""Three meals of 0.8 hours: nearer to its middle than that the stove burns."""
 SHAPE_H = 7.5
 """The integral of a day's water over the meals and the hours awake."""
 
@@ -30,7 +32,7 @@ class HomecareNetwork(Network):
         Planned("home_water_meter", HOMES, 1800, "water-meter"),
         Planned("home_electric_meter", HOMES, 900, "electric-meter"),
         Planned("home_electric_power", HOMES, 900, "electric-power"),
-        Planned("home_gas_meter", HOMES, 3600, "gas-meter"),
+        Planned("home_gas_meter", HOMES, 1800, "gas-meter"),
         Planned("home_pir_motion", HOMES, 3600, "motion"),
         Planned("home_room_temp", HOMES, 3600, "room-temp"),
         Planned("home_bed_respiration", HOMES, 300, "respiration"),
@@ -86,7 +88,8 @@ class HomecareNetwork(Network):
         power = self._fridge_w + self._much * here * (60 + self._stove_w * meal)
         self._water = self._water + self._much * self._water_m3 * (meal + 0.15 * here) / SHAPE_H * dt_s / 3600
         self._energy = self._energy + power * dt_s / 3.6e6
-        self._gas = self._gas + self._much * self._gas_m3 * meal * meal / 3.7 * dt_s / 3600
+        cooking = meal > COOKS
+        self._gas = self._gas + self._much * self._gas_m3 * cooking / COOKED_H * dt_s / 3600
         return self._felt(moment, here, meal, power)
 
     def _felt(self, moment: Moment, here: np.ndarray, meal: Floats, power: Floats) -> Floats:

@@ -156,7 +156,7 @@ KINDS: dict[str, Kind] = {
     "cold-front": Kind("weather", "weather_air_temp", EVERY, sky="air_c"),
     "deep-low": Kind("weather", "weather_pressure", EVERY, sky="pressure_hpa"),
     "road-ice": Kind("weather", "weather_road_ice", ONE, e.goes_to(30 * MIN)),
-    "high-waves": Kind("weather", "weather_wave_height", ONE, e.goes_to(60 * MIN)),
+    "high-waves": Kind("weather", "weather_wave_height", ONE, e.goes_to(20 * MIN)),
     "thunderstorm": Kind("weather", "weather_lightning_field", ONE, e.is_set),
     # air, noise, homes, streets
     "dust-cloud": Kind("environment", "dust_tsp", ONE, e.goes_to(5 * MIN)),

@@ -37,6 +37,7 @@ class Scenario:
     faults: tuple[FaultSpec, ...]
     season: str = "fair"
     whole: bool = False  # every category of the catalogue, or those of the demonstration
+    cameras: int = 0  # video channels in the register beside the sensors
 
     protocols: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Network -> what its gateways speak in turn; SenML where nothing is said."""
@@ -44,9 +45,12 @@ class Scenario:
     def with_seed(self, seed: int | None) -> Scenario:
         return self if seed is None else replace(self, seed=seed)
 
-    def city(self) -> City:
+    def city(self, every_s: int | None = None) -> City:
+        """Its sensors report as planned or, if it is given, `every_s`."""
         networks = WHOLE if self.whole else NETWORKS
-        return spoken(City.build(self.seed, self.zones, self.density, networks, self.season), self.protocols)
+        return spoken(
+            City.build(self.seed, self.zones, self.density, networks, self.season, every_s), self.protocols
+        )
 
 
 def names() -> list[str]:
@@ -92,6 +96,7 @@ def parse(text: str, where: str) -> Scenario:
         faults=_faults(top.items("faults"), known, kinds),
         season=top.get("season", str, lambda v: v in SEASONS, f"one of {', '.join(SEASONS)}", "fair"),
         whole=whole,
+        cameras=city.get("cameras", int, lambda v: v >= 0, "a whole number from 0 up", 0),
     )
     for part in (top, clock, city):
         part.done()

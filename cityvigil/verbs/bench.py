@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-SUBJECTS = ("flow", "quality", "faults", "idle")
+SUBJECTS = ("flow", "quality", "faults", "idle", "city")
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
