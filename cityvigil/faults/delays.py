@@ -20,7 +20,7 @@ from schemas.clock import to_us
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
-HEARD_WITHIN_S = 100.0
+HEARD_WITHIN_S = 300.0
 AGAIN_S = 0.2
 
 

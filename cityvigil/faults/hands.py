@@ -22,7 +22,7 @@ from cityvigil.faults.plan import BROKERS, PAUSE_S, Step
 from cityvigil.supervisor import Child
 from cityvigil.whole_city import WholeCity, detect_worker
 
-BACK_WITHIN_S = 100.0
+BACK_WITHIN_S = 300.0
 SETTLED_S = 3.0
 LOOK_S = 0.1
 

@@ -26,7 +26,7 @@ from simulators.scenario import Scenario
 from simulators.service import Simulate
 from simulators.simulation import Report
 
-ANSWERED_WITHIN_S = 60.0
+ANSWERED_WITHIN_S = 240.0
 
 
 class Sent(NamedTuple):
@@ -38,13 +38,15 @@ class Sent(NamedTuple):
 
 
 class Load:
-    """Played by `run` until stopped; `sent` grows meanwhile."""
+    """Plays from `start` to `finish`; `sent` grows meanwhile."""
 
     def __init__(
         self, city: WholeCity, scenario: Scenario, pulses: Sequence[Pulse], secrets: Mapping[str, str]
     ) -> None:
         self.sent: list[Sent] = []
         self._clock = city.clock
+        self._stop = asyncio.Event()
+        self._playing: asyncio.Task[None] | None = None
         self._simulate = Simulate(
             mqtt=city.stack.mqtt,
             credentials=secrets,
@@ -81,24 +83,36 @@ class Load:
         """The gateways of the pulses."""
         return frozenset(one.gateway for one in self._pulses)
 
-    def felt(self) -> frozenset[str]:
-        """The sensors that feel a fault of the scenario."""
-        return frozenset(
-            subject for fault in self._simulate.report()["planned"] for subject in fault["subjects"]
-        )
+    def faults(self) -> list[frozenset[str]]:
+        """Of each fault of the scenario, the sensors that feel it."""
+        return [frozenset(fault["subjects"]) for fault in self._simulate.report()["planned"]]
 
     def not_ready(self) -> str | None:
         silent = [line.gateway for line in self._lines if not line.ready]
         return self._simulate.not_ready() or (f"{silent[0]} is not connected" if silent else None)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`, and then until everything is answered, or nobody answers."""
+    def start(self) -> None:
+        self._playing = asyncio.create_task(self._play(), name="the load of a fault run")
+
+    async def finish(self) -> None:
+        """Sends nothing new; returns when everything is answered, or nobody answers."""
+        assert self._playing is not None, "it was never started"
+        self._stop.set()
+        await self._playing
+
+    async def abandon(self) -> None:
+        """At once; does nothing after `finish`."""
+        if self._playing is not None and not self._playing.done():
+            self._playing.cancel()
+            await asyncio.gather(self._playing, return_exceptions=True)
+
+    async def _play(self) -> None:
         end = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for line in self._lines:
                 tasks.create_task(line.run(end), name=line.gateway)
             beating = tasks.create_task(self._beat())
-            await self._simulate.run(stop)
+            await self._simulate.run(self._stop)
             beating.cancel()
             with contextlib.suppress(TimeoutError):  # `unanswered` says so
                 async with asyncio.timeout(ANSWERED_WITHIN_S):

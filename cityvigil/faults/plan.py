@@ -14,7 +14,8 @@ from typing import Literal
 from cityvigil.errors import CannotRun
 
 WORKERS = ("detect", "detect-2")
-TARGETS = ("ingest", *WORKERS, "record", "dispatch", "console", "mosquitto", "kafka", "postgres")
+SERVICES = ("ingest", *WORKERS, "record", "dispatch", "bypass", "console")
+TARGETS = (*SERVICES, "mosquitto", "kafka", "postgres")
 BROKERS = frozenset({"mosquitto", "kafka", "postgres"})
 PAUSE_S = 30.0
 

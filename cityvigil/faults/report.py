@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from cityvigil.faults.measure import Done
-from cityvigil.faults.plan import Step
+from cityvigil.faults.plan import SERVICES, Step
 
 PROMISED_S = {"kafka": 15.0}
 WORKER_S = 3.0
 """What is promised of a worker's kill; of brokers other than Kafka nothing is."""
-PROMISED = frozenset({"ingest", "detect", "detect-2", "record", "dispatch", "console"})
 
 
 def result(
@@ -52,7 +51,7 @@ def table(done: Sequence[Done]) -> list[dict[str, Any]]:
 def _row(name: str, some: Sequence[Done]) -> dict[str, Any]:
     delays = [one.alert_s for one in some if one.alert_s is not None]
     target = name.removeprefix("kill ")
-    promised = PROMISED_S.get(target, WORKER_S if target in PROMISED else None)
+    promised = PROMISED_S.get(target, WORKER_S if target in SERVICES else None)
     return {
         "what": name,
         "times": len(some),

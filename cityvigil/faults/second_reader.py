@@ -28,7 +28,7 @@ from schemas.alert import encode
 from streams.replay import alerts_of_the_log
 
 DATABASE = "second_reader"
-ALERTS_WITHIN_S = 300.0
+ALERTS_WITHIN_S = 600.0
 
 
 async def rows(kafka: str, ends: Mapping[int, int]) -> list[Row]:

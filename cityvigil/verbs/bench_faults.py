@@ -72,7 +72,11 @@ async def _measured(args: argparse.Namespace, steps: list[Step], progress: Progr
     )  # fmt: skip
     async with whole_city.running(city_plan) as city:
         playing = await load.prepared(city, played)
-        run, counts = await measure.measured(city, playing, steps, args.seconds, progress)
+        playing.start()
+        try:
+            run, counts = await measure.measured(city, playing, steps, args.seconds, progress)
+        finally:
+            await playing.abandon()
     return report.result(args.seed, steps, run.done, counts, run.wrong) | {"machine": about}
 
 
