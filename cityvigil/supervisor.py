@@ -8,6 +8,7 @@ killed (the kernel tells them: `end_with_parent`). It does not judge why a child
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import logging
@@ -130,12 +131,14 @@ class Supervisor:
     async def _end(self, running: _Running) -> None:
         process = running.process
         if process is not None and process.returncode is None:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
+                process.terminate()
             try:
                 await asyncio.wait_for(process.wait(), PATIENCE_S)
             except TimeoutError:
                 log.warning("%s did not end in %.0f s: killed", running.child.name, PATIENCE_S)
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
                 await process.wait()
         if running.task is not None:
             running.task.cancel()
