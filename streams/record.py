@@ -171,6 +171,8 @@ class Record:
             alone, is_busy = False, False
             while not stop.is_set():
                 rows_s = await self._rate(stop, is_busy)
+                if stop.is_set():
+                    return
                 is_busy = rows_s > BUSY_ROWS_S
                 alone = alone or await _locked(connection, TENDING)
                 if alone and self._why_not is None and self._table is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,8 @@ from cityvigil import stack as local
 from cityvigil.migrate import migrate
 from cityvigil.stack import Stack
 from schemas.topics import READINGS
+from streams import record as service
+from streams import span_tables
 from streams.record import Record
 from tests.integration.historian import (
     WITHIN_S,
@@ -175,3 +178,27 @@ async def test_every_reading_that_is_stored_is_counted_once_in_the_health_of_its
     stored, counted, repeats = row
     assert counted == stored > 0
     assert repeats > 0
+
+
+async def test_an_open_span_loses_its_exact_index_as_soon_as_a_rush_begins(
+    fresh_stack: Stack, dsn: str, log: RecordLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "TEND_S", 3_600.0)
+    monkeypatch.setattr(service, "LOOK_S", 0.05)
+    for module in (service, span_tables):
+        monkeypatch.setattr(module, "BUSY_ROWS_S", 1.0)
+    async with a_historian(fresh_stack.kafka, dsn):
+        await log.rounds(2)
+        await until_it_has_all(fresh_stack.kafka, dsn)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await span_tables.tend(connection, time.time_ns() // 1_000, rows_s=0.0)
+        before = await exact_indexes(connection)
+        assert before
+        async with a_historian(fresh_stack.kafka, dsn), asyncio.timeout(WITHIN_S):
+            while before <= await exact_indexes(connection):  # spans that are over get theirs meanwhile
+                await log.rounds(1)
+
+
+async def exact_indexes(connection: psycopg.AsyncConnection) -> set[str]:
+    found = await connection.execute("select relname from pg_class where relname like '%\\_exact'")
+    return {name for (name,) in await found.fetchall()}
