@@ -1,8 +1,8 @@
 """What was saved, into the memory of a program that may have changed meanwhile.
 
 State moves over by name: rows by sensor number, gateways by id, episodes by (detector, subject, rule, mode),
-what a detector remembers only where rule version and shape of the conditions are the same. What has no home
-in the new program is left out.
+what a detector remembers only where what decides (Rule.logic) and shape of the conditions are the same. What
+has no home in the new program is left out.
 """
 
 from __future__ import annotations

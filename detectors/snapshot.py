@@ -163,7 +163,7 @@ def labels_of(lane: Lane) -> tuple[tuple[Label, ...], np.ndarray]:
     for pair in pairs.tolist():
         rule, bound = lane.rules[pair >> 32], lane.bounds[pair & 0xFFFF_FFFF]
         shape = zlib.crc32("\x1f".join(bound.shape).encode())
-        labels.append(Label(rule.name, rule.mode, rule.version, shape))
+        labels.append(Label(rule.name, rule.mode, rule.logic, shape))
     return tuple(labels), label.astype(np.int32)
 
 

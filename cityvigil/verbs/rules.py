@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import fcntl
 import getpass
 import json
@@ -22,7 +23,9 @@ from aiokafka.errors import KafkaError
 
 from cityvigil import rule_files, rule_set, rule_trials, where
 from cityvigil.errors import CannotRun
+from cityvigil.registry_topic import read_registry
 from cityvigil.rule_set import RuleSet
+from cityvigil.unguarded import Row, work_list
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from schemas.default_rules import default_rules
 from schemas.rule import Rule, json_schema, to_yaml
@@ -59,6 +62,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show = actions.add_parser("list", help="the live set")
     show.set_defaults(run=_list)
 
+    listed = actions.add_parser("unguarded", help="what the live set cannot judge, by sensor and reason: CSV")
+    listed.set_defaults(run=_unguarded)
+
     promote = actions.add_parser("promote", help="put a rule live, in shadow, or off (draft)")
     promote.add_argument("--mode", choices=MODES, default="live", help="default live")
     promote.set_defaults(run=_promote)
@@ -73,7 +79,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         )
     for action in (check, test, show):
         add_json_option(action)
-    for action in (show, publish, promote, rollback):
+    for action in (show, listed, publish, promote, rollback):
         add_data_option(action)
 
     for name in LATER:
@@ -137,6 +143,18 @@ def _list(args: argparse.Namespace) -> int:
             levels = " ".join(f"{level}:{cell}" for level, cell in sorted(rule.levels.items()))
             print(f"{rule.name:<40} {rule.version} {rule.mode:<7} {rule.detector:<11} {levels}")
         print(f"{len(found)} rules, version {known.version} of the set")
+    return 0
+
+
+def _unguarded(args: argparse.Namespace) -> int:
+    async def work(kafka: str) -> list[Row]:
+        known = await rule_set.read(kafka)
+        return work_list(await read_registry(kafka), known.rules.values())
+
+    rows = _talking(where.services(args.data).kafka, work)
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(Row._fields)
+    out.writerows(rows)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dispatch.console import charts
+from dispatch.console import charts, response_card
 from dispatch.console.cases import seen_case
 from dispatch.console.desk import desk_of
 from dispatch.console.problems import Problem
@@ -78,6 +78,7 @@ async def values_of(request: Request, user: User, said: Words, case: Mapping[str
         "acts": case["actions"],
         "alert": alert,
         "chart": await charts.of_alert(desk, alert) if alert else None,
+        "card": await response_card.of_alert(desk, alert, case["level"], said.language) if alert else None,
         "unseen": watches and unseen and case["state"] not in ENDED,
         "may_shelve": watches,
         "shelf_hours": SHELF_HOURS,

@@ -1,6 +1,7 @@
 // The console's one entry: reads what the page was given, starts the parts that the page has.
 // The server says what is; nothing here guesses the outcome of an action.
 
+import { showSteps, startSteps } from "./app/card.js";
 import { startClocks, startCountdowns } from "./app/clock.js";
 import { drawCharts } from "./app/chart.js";
 import { startDetail } from "./app/detail.js";
@@ -23,8 +24,13 @@ const map = document.getElementById("map-box") ? startMap(boot, queue, detail) :
 if (queue) startKeys(queue, detail, sound);
 startCountdowns(boot);
 
-document.body.addEventListener("htmx:afterSettle", (event) => drawCharts(event.target));
+document.body.addEventListener("htmx:afterSettle", (event) => {
+  drawCharts(event.target);
+  showSteps(event.target);
+});
 drawCharts(document);
+showSteps(document);
+startSteps();
 
 openLive(boot, {
   case(one) {
