@@ -32,12 +32,16 @@ class Taker:
             kafka=kafka, worker=worker, agent=self._agent, start_offsets=self._starts, revoked=self._let_go
         )
 
+    def flows(self) -> bool:
+        consumer: Any = self.app.consumer
+        return bool(consumer.flow_active)
+
     async def _agent(self, stream: Any) -> None:
         async for event in stream.noack().events():
             self.taken.append(event.message.offset)
 
     async def _starts(self, committed: Mapping[int, int | None]) -> Mapping[int, int]:
-        self.flowed.append(self.app.consumer.flow_active)
+        self.flowed.append(self.flows())
         return dict.fromkeys(committed, 1)
 
     async def _let_go(self, _: set[int]) -> None:
@@ -71,7 +75,7 @@ async def test_nothing_flows_while_a_worker_that_stood_by_is_told_where_to_start
         async with a_taker(kafka, "1") as first:
             await until(lambda: len(first.taken) == BEHIND - 1)
             async with a_taker(kafka, "2") as second:
-                await until(lambda: second.app.unassigned and second.app.consumer.flow_active)
+                await until(lambda: second.app.unassigned and second.flows())
                 await first.app.stop()
                 await until(lambda: len(second.taken) >= BEHIND - 1)
                 assert second.flowed == [False] * len(second.flowed)
