@@ -24,6 +24,7 @@ SNOW_DENSITY = 0.1  # of fresh snow to water, where no site parameter `snow_dens
 GROWTH_US = 7 * 86_400_000_000
 IN_SEASON = frozenset({"dev", "dev_curve", "ratio", "drop", "resid", "growth"})
 AT_ONCE = For()
+USE_US = 12_000_000  # of no matter: it looks at the report before
 TRUE = Interval(0.5, math.inf)
 
 
@@ -99,7 +100,7 @@ class Conditions:
             case "hour":
                 return replace(found, column=Column(Kind.hour))
             case "use":
-                return replace(found, column=self._add(Window(windows.USE, 12, 1)))
+                return replace(found, column=self._add(Window(windows.USE, USE_US, 1)))
             case "ratio":
                 return replace(found, per=self._source(term.about or "", None, own))
             case "growth" if value.suffix == "/d":
