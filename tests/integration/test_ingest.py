@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cityvigil.stack import Stack
-from ingest import service
+from ingest import mqtt, service
 from ingest.mqtt import Session, TakenOver
 from ingest.tail import ClockDiffers
 from schemas.clock import CityClock
@@ -115,6 +115,16 @@ async def test_a_gap_that_a_connected_gateway_does_not_fill_is_recorded_after_a_
         found = [record for _, record in await controls(stack) if isinstance(record, Gap)]
     assert [gap for gap in found if gap.gateway == gateway.name] == [Gap(gateway.name, 1, 2, 3)]
     assert [row["sequence"] for row in await rows(stack, gateway.name)] == [1, 4, 5]
+
+
+async def test_answers_wait_for_a_broker_that_takes_few_at_a_time(
+    stack: Stack, gateway: AGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "MIDS", 3)  # two answers on their way, and the subscription's identifier
+    async with running(an_ingest(stack)):
+        frames = [gateway.publish(a_frame(sequence), sequence) for sequence in range(1, 41)]
+        for frame in frames:
+            assert (await gateway.answer(frame))["status"] == "stored"
 
 
 async def test_a_frame_that_was_stored_and_not_answered_is_not_stored_again_after_a_crash(
