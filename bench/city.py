@@ -1,11 +1,12 @@
 """A city for measurements: sensors of every category of the catalogue mixed over gateways, and their frames.
 
-Values are calm (inside every limit of the default rule that looks at the plain value) and noisy, as nearly
+Values are what the catalogue calls normal, else inside the limits of the default rule, and noisy, as nearly
 all of a city's readings are; a share of sensors rests beyond a limit, so that episodes and holds are there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,7 @@ from schemas.reading import RECORD
 from schemas.registry import Gateway, Registry, Sensor, Zone
 from schemas.rule import Rule
 
+_TYPICAL = re.compile(r"(-?\d+(?:\.\d+)?)(?:-(-?\d+(?:\.\d+)?))?(?![\d.%])")
 POINTS = 500
 """A gateway's; a frame has a reading of each."""
 GATEWAYS_A_ZONE = 8
@@ -71,6 +73,13 @@ class Readings:
         above = ~room & np.isfinite(calm_low)
         self._usual[above] = np.where(calm_low[above] < 0, 0.0, calm_low[above] * 1.5 + 1.0)
         self._noise[room] = np.minimum(self._noise[room], (calm_high[room] - calm_low[room]) / 12)
+        for key in set(keys.tolist()):
+            if (typical := _TYPICAL.match(catalogue()[key].normal_typical)) is not None:
+                low = float(typical[1])
+                high = float(typical[2] or low)
+                of = keys == key
+                self._usual[of] = (low + high) / 2
+                self._noise[of] = np.minimum(self._noise[of], (high - low) / 8 or abs(low) / 100)
         least = np.array([catalogue()[key].plausible_min for key in keys.tolist()])
         most = np.array([catalogue()[key].plausible_max for key in keys.tolist()])
         self._noise = np.minimum(self._noise, (most - least) / 20)

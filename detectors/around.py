@@ -89,9 +89,11 @@ class Around:
             in_zone = self._by_zone.get((self._zones[row], part.category), [])
             places = [at_asset, in_zone] if source.scope == "asset" else [in_zone]
             for rows in places[:1] if source.counting else places:
-                found += [(other, part) for other in rows if other != row]
-                if found and not source.counting:
-                    return [found[0]]
+                others = (other for other in rows if other != row)
+                if source.counting:
+                    found += [(other, part) for other in others]
+                elif (first := next(others, None)) is not None:
+                    return [(first, part)]
         return found
 
 

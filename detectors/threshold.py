@@ -20,6 +20,8 @@ from detectors.slots import Column, Facts, Kind
 from detectors.windows import RING, Ring, Spec
 
 NEVER = np.iinfo(np.int64).min
+_NO_SPAN = windows.RING - 1
+"""Of a window that a track of a wider lane does not have; a real one is seconds long."""
 
 
 class Limits(NamedTuple):
@@ -115,7 +117,7 @@ def tabulate(bounds: Sequence[Bound]) -> Limits:
         group_level=np.zeros(groups, np.uint8),
         group_lead=np.zeros(groups, np.uint8),
         function=np.zeros((n, w), np.int8),
-        span_us=np.full((n, w), 12, np.int64),
+        span_us=np.full((n, w), _NO_SPAN, np.int64),
         need=np.zeros((n, w), np.int64),
         channel=np.zeros((n, w), np.int16),
         count_low=np.full((n, w), -np.inf),
@@ -279,7 +281,20 @@ def _turn(table: Limits, state: Holds, batch: Batch, inputs: np.ndarray) -> Hold
         channel = table.channel[kind].astype(np.int64)
         of_others = np.take_along_axis(inputs, np.maximum(channel - 1, 0), axis=1)
         value = np.where(channel == 0, batch.value[:, None], of_others).ravel()
-    ring, _ = windows.step(spec, ring, np.repeat(batch.at, w), value)
+    at = np.repeat(batch.at, w)
+    used = np.flatnonzero(spec.span_us > _NO_SPAN)
+    if len(used) == len(at):
+        ring, _ = windows.step(spec, ring, at, value)
+    else:
+        part, _ = windows.step(
+            Spec(*(array[used] for array in spec)),
+            Ring(*(array[used] for array in ring)),
+            at[used],
+            value[used],
+        )
+        ring = Ring(*(array.copy() for array in ring))
+        for array, new in zip(ring, part, strict=True):
+            array[used] = new
     return state._replace(
         head=ring.head.reshape(n, w),
         amount=ring.amount.reshape(n, w, RING),
