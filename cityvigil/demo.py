@@ -29,7 +29,7 @@ MEMORY_EVERY_S = 2.0
 
 async def add_people(city: whole_city.WholeCity, faults: Sequence[FaultSpec]) -> list[dict[str, Any]]:
     """An account for each desk and for each unit that a fault should reach; passwords are made here."""
-    units = sorted({fault.expected_unit for fault in faults})
+    units = sorted({fault.expected_unit for fault in faults if fault.expected_unit is not None})
     async with AsyncConnectionPool(city.settings.postgres, min_size=1, max_size=1, open=False) as pool:
         return await add_demo_users(People(pool), units, dt.datetime.now(dt.UTC))
 
