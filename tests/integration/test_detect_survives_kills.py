@@ -7,19 +7,18 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from schemas import alert, topics
+from schemas import topics
 from schemas.control import RulesVersion
 from schemas.default_rules import default_rules
 from streams.company import members
-from streams.replay import alerts_of_the_log, ends_of_the_log
+from streams.replay import alerts_of_the_log
 from tests.integration.detect_log import PARTITIONS, ALog, Published, a_kafka, expected, make_topics_anew
 
 pytestmark = pytest.mark.integration
@@ -106,19 +105,6 @@ def generation_of(snapshot: Path) -> int:
     return int(snapshot.name.partition("-generation-")[2][:8])
 
 
-async def cut_the_log(kafka: str, offsets: Mapping[int, int]) -> None:
-    """What Kafka's retention does: everything before these offsets is gone."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        name = topics.READINGS.name
-        await admin.delete_records(
-            {TopicPartition(name, n): RecordsToDelete(before_offset=at) for n, at in offsets.items()}
-        )
-    finally:
-        await admin.close()
-
-
 async def until_published(published: Published, *workers: Worker, want: int) -> None:
     """Until there are this many different messages; a worker that died meanwhile fails the test."""
     async with asyncio.timeout(WITHIN_S):
@@ -202,39 +188,6 @@ async def test_a_damaged_snapshot_is_passed_over_and_a_lost_folder_costs_nothing
         await published.read()
         assert published.bodies == want
         assert "no usable snapshot: reads offsets 0 to" in worker.log.read_text()
-
-
-async def test_a_cut_log_and_lost_snapshots_give_the_same_episodes_under_the_same_names(
-    kafka: str, log: ALog, tmp_path: Path
-) -> None:
-    await log.begin()
-    async with a_worker(kafka, tmp_path, replay_s=0.05) as worker, Published(kafka) as published:
-        await log.minutes(58)
-        await until_published(published, worker, want=len(expected(await alerts_of_the_log(kafka))))
-        cut = await ends_of_the_log(kafka)
-        await log.minutes(8)
-        await until_published(published, worker, want=len(expected(await alerts_of_the_log(kafka))))
-        assert await worker.end(signal.SIGTERM) == 0, worker.log.read_text()[-3000:]
-        told = {key: alert.decode(body) for key, body in published.bodies.items()}
-        active = {key for key, one in told.items() if one.state == "active"}
-        cleared = {one.alert_id for one in told.values() if one.state == "cleared"}
-        standing = {name for _, name, _ in active} - cleared
-        assert any(told[key].rule == "blind-area" for key in active if key[1] in standing)
-        await log.minutes(20)
-        want = expected(await alerts_of_the_log(kafka))
-        await cut_the_log(kafka, cut)
-        shutil.rmtree(worker.folder)
-        await worker.start()
-        await until_published(published, worker, want=len(want))
-        await log.minutes(2)  # what comes too many comes before these
-        assert await worker.end(signal.SIGTERM) == 0, worker.log.read_text()[-3000:]
-        await published.read()
-        assert set(want) <= set(published.bodies), "episodes that stood before the cut end under their names"
-        late = {alert.decode(body).observed_at for key, body in published.bodies.items() if key not in want}
-        last = max(alert.decode(body).observed_at for body in want.values())
-        assert all(at > last for at in late), "nothing else was told of what came before"
-        assert "untold up to offset" in worker.log.read_text()
-        assert "episodes that stood on alerts as open" in worker.log.read_text()
 
 
 async def test_partitions_that_move_between_workers_take_their_state_along(
