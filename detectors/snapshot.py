@@ -282,8 +282,8 @@ def pack(copy: Copy) -> list[bytes | memoryview]:
         body=0,
     )
     directory = msgspec.msgpack.encode(msgspec.structs.replace(facts, body=size))
-    directory += b" " * (-(_HEAD.size + len(directory)) % _ALIGNED)
-    return [_HEAD.pack(MAGIC, LAYOUT, len(directory)), directory, *parts]
+    padding = bytes(-(_HEAD.size + len(directory)) % _ALIGNED)
+    return [_HEAD.pack(MAGIC, LAYOUT, len(directory)), directory, padding, *parts]
 
 
 def unpack(data: bytes) -> Saved:
@@ -302,8 +302,9 @@ def _unpacked(data: bytes) -> Saved:
         raise SnapshotError(f"expected magic {MAGIC!r}, got {magic!r}")
     if layout != LAYOUT:
         raise SnapshotError(f"expected layout {LAYOUT}, got {layout}")
-    body = _HEAD.size + size
-    found = _decoder.decode(memoryview(data)[_HEAD.size : body].tobytes().rstrip(b" "))
+    end = _HEAD.size + size
+    found = _decoder.decode(memoryview(data)[_HEAD.size : end])
+    body = end + -end % _ALIGNED
     if len(data) != body + found.body:
         raise SnapshotError(f"expected {body + found.body} bytes, got {len(data)}")
 

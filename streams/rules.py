@@ -112,8 +112,8 @@ class Versions:
 
     async def newest(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """Registry and rules of the last markers there are, as control records would name them."""
-        for topic in (self._sensors, self._rules):
-            await self._read(topic, await self._end(topic))
+        await self._read(self._sensors, await self._end(self._sensors))
+        await self._read(self._rules, await self._end(self._rules))
         return _marked(self._sensors, registry.Version), _marked(self._rules, rule.RulesMarker)
 
     async def _end(self, topic: _Topic[E]) -> int:

@@ -252,6 +252,18 @@ def test_a_whole_snapshot_and_the_rows_changed_since_are_the_state_itself(
         Partition.restore(program, earlier)
 
 
+def test_a_snapshot_of_any_size_is_read_again() -> None:
+    sensors = [a_sensor(number) for number in range(1, 65)]
+    sizes = set()
+    for count in range(1, len(sensors) + 1):
+        program = compile_program(a_registry(*sensors[:count]), [a_rule("gas_manhole_methane")], 0)
+        head, directory, *parts = pack(Partition(program).copy())
+        sizes.add(bytes(directory)[-1])
+        snapshot = b"".join((head, directory, *parts))
+        assert Partition.restore(program, snapshot).snapshot() == snapshot
+    assert ord(" ") in sizes, "a directory that ends like padding by spaces"
+
+
 def test_changes_hold_only_the_rows_that_changed() -> None:
     partition = Partition(PROGRAMS["all"])
     readings = [a_reading(s.sensor, 0, 0.0) for s in SENSORS if s.gateway == "gw-1"]
