@@ -134,8 +134,10 @@ BY_THE_TABLE: dict[str, tuple[Tamper, str]] = {
     ),
     "the middle, numbered anew": (
         sql(
-            f"delete from case_transitions where case_id = {LONG} and seq = 2",
-            f"update case_transitions set seq = seq - 1 where case_id = {LONG} and seq > 2",
+            f"update case_transitions set seq = 1 - seq where case_id = {LONG} and seq > 2",
+            "delete from case_transitions where seq = 2 and case_id in"
+            " (select case_id from case_transitions where seq < 0)",
+            "update case_transitions set seq = -seq where seq < 0",
         ),
         "transition 2",
     ),
