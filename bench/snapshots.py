@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,7 +80,7 @@ def measure(program: Program, folder: Path) -> None:
             folded += 1
         found = partition.changed_share()
         changes = timed(f"{found:4.0%} changed: copy", lambda: partition.copy(whole=False))
-        timed(f"{found:4.0%} changed: write", lambda copy=changes: writer.write(copy, crc))  # type: ignore[misc]
+        timed(f"{found:4.0%} changed: write", partial(writer.write, changes, crc))
     started = time.perf_counter()
     alone = longest_fold_ms(partition, readings, lambda: time.perf_counter() - started > 2)
     copy = partition.copy()

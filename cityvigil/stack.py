@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cityvigil import gateways, kafka, mosquitto, postgres, process
 from cityvigil.errors import CannotRun
@@ -94,7 +95,7 @@ def load(data: Path) -> Stack:
     return _from_json(fields)
 
 
-def status(data: Path) -> dict[str, object]:
+def status(data: Path) -> dict[str, Any]:
     """`health` of a service: ok, silent (it runs and does not answer), down."""
     stack = load(data)
     healths = dict(zip(NAMES, _in_parallel(lambda name: _health(stack, name), NAMES), strict=True))

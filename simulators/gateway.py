@@ -225,7 +225,7 @@ class Gateway:
         if client is None or not self.ready:
             return
         for frame in self.outbox.to_send(self._now()):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho does not type it
             properties.ResponseTopic = ack_topic(self.gateway)
             properties.CorrelationData = CORRELATION.pack(self.epoch, frame.sequence)
             properties.UserProperty = ("published", str(frame.first_us))

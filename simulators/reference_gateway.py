@@ -198,7 +198,7 @@ class Gateway:
             self._rewind(self._outbox.oldest())
             self._patience_s = min(2 * self._patience_s, PATIENCE_MAX_S)
         for sequence, payload in self._outbox.between(self._cursor, self._outbox.oldest() + WINDOW):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho does not type it
             properties.ResponseTopic = f"down/{self._gateway}/ack"
             properties.CorrelationData = CORRELATION.pack(self._outbox.epoch, sequence)
             properties.UserProperty = ("published", str(time.time_ns() // 1_000))

@@ -125,10 +125,10 @@ def voices(
         city_us = partial(_city_us, clock, now)
         client: Client
         if speech is None or speech.by in ("topics", "edge-node"):
-            make = MqttGateway
+            make: Callable[..., MqttGateway] = MqttGateway
             if speech is not None and speech.by == "edge-node":
                 names = [(member.point, member.is_state) for member in speech.members]
-                make = partial(EdgeNodeGateway, names=names, city_us=city_us)  # type: ignore[assignment]
+                make = partial(EdgeNodeGateway, names=names, city_us=city_us)
             client = make(
                 name,
                 credentials[name],

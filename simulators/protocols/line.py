@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from simulators.gateway import Counters
+from simulators.protocols.until_stopped import until_stopped
 
 log = logging.getLogger(__name__)
 
@@ -86,16 +87,9 @@ class LineGateway:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Connects, and again when the line is lost, until `stop`."""
-        ended = asyncio.ensure_future(stop.wait())
-        keeping = asyncio.ensure_future(self._keep_up())
         try:
-            await asyncio.wait([ended, keeping], return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                keeping.result()
+            await until_stopped(stop, self._keep_up())
         finally:
-            ended.cancel()
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
             self.ready = False
 
     async def _keep_up(self) -> None:

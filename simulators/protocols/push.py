@@ -12,6 +12,7 @@ from collections import deque
 import httpx
 
 from simulators.gateway import Counters
+from simulators.protocols.until_stopped import until_stopped
 
 RETRY_S = (0.25, 10.0)
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -49,16 +50,7 @@ class PushGateway:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`."""
-        ended = asyncio.ensure_future(stop.wait())
-        pushing = asyncio.ensure_future(self._push())
-        try:
-            await asyncio.wait([ended, pushing], return_when=asyncio.FIRST_COMPLETED)
-            if pushing.done():
-                pushing.result()
-        finally:
-            ended.cancel()
-            pushing.cancel()
-            await asyncio.gather(pushing, return_exceptions=True)
+        await until_stopped(stop, self._push())
 
     async def _push(self) -> None:
         async with httpx.AsyncClient(timeout=30.0, trust_env=False) as client:

@@ -111,7 +111,7 @@ async def page_of(
 
 def nothing_thrown(*pages: Page) -> None:
     for page in pages:
-        assert page.thrown == []  # type: ignore[attr-defined]
+        assert page.thrown == []  # type: ignore[attr-defined]  # set by `page_of`
 
 
 async def picture(page: Page, name: str) -> None:

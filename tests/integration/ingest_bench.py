@@ -129,7 +129,7 @@ class AGateway:
         published: str | None = None,
     ) -> bytes | None:
         """Its correlation data."""
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho does not type it
         if sequence is not None:
             correlation = struct.pack(">QQ", epoch, sequence)
         if correlation is not None:

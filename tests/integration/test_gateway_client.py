@@ -91,7 +91,7 @@ class Platform:
         answer = self.answers(frame)
         assert properties.ResponseTopic == f"down/{gateway}/ack"
         if answer is not None:
-            reply = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            reply = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho does not type it
             reply.CorrelationData = properties.CorrelationData
             client.publish(properties.ResponseTopic, json.dumps(answer), qos=1, properties=reply)
 

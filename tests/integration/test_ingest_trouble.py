@@ -266,7 +266,7 @@ async def test_ingest_is_killed_again_and_again_and_every_frame_is_in_the_log_on
                     gateway.publish([{"n": "p", "v": sequence}], sequence)
                 if kills < 3 and len(answered()) >= goal - 40:
                     break
-                await until(lambda: oldest in answered(), f"answer to {oldest}", 30)  # noqa: B023 - awaited here
+                await until(lambda: oldest in answered(), f"answer to {oldest}", 30)  # noqa: B023  # awaited before the next round
             if kills < 3:
                 process.send_signal(signal.SIGKILL)
                 process.wait()

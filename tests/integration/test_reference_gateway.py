@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,14 @@ def test_unanswered_it_resends_its_window_ever_more_patiently_and_answered_it_se
     )
     try:
         step_until(lambda: platform.subscribed, gateway, "the platform listens")
+
+        def all_seen(times: int) -> bool:
+            return len(platform.seen) == times * WINDOW
+
         for value in range(WINDOW + 6):
             gateway.submit([{"n": "p", "v": value}])
         for times, patience_s in enumerate((30, 60, 120, 240, 480, 600, 600), start=1):
-            step_until(lambda times=times: len(platform.seen) == times * WINDOW, gateway, f"round {times}")  # type: ignore[misc]
+            step_until(partial(all_seen, times), gateway, f"round {times}")
             assert gateway.resends_at is not None
             wait_s = gateway.resends_at - now_s[0]
             assert 0.5 * patience_s <= wait_s <= 1.5 * patience_s

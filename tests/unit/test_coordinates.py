@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -56,6 +57,6 @@ def test_what_is_no_angle_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("module", [coordinates, column_names, sensor_files])
-def test_the_examples_in_the_text_are_true(module: object) -> None:
-    failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
+def test_the_examples_in_the_text_are_true(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)

@@ -52,7 +52,7 @@ async def an_answer_of_registers(values: list[float]) -> bytes:
         assert not answered.isError()
     finally:
         client.close()
-        await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus
+        await server.shutdown()  # type: ignore[no-untyped-call]  # pymodbus does not type it
     return b"".join(heard)
 
 

@@ -116,7 +116,7 @@ async def test_while_kafka_is_stopped_a_push_is_put_off_and_its_repeat_is_stored
     monkeypatch.setattr(http, "STORED_WITHIN_S", 0.5)
     await register(stack, [ZONE, Gateway(f"ctwing-{unique}", "port-01")], version=4)
     report = a_report(unique, level=1)
-    kafka = int(local.status(stack.data)["services"][1]["pid"])  # type: ignore[index]
+    kafka = next(one["pid"] for one in local.status(stack.data)["services"] if one["name"] == "kafka")
     async with running(an_ingest(stack, ports=PUSH)) as ingest, await a_client(ingest) as client:
         os.kill(kafka, signal.SIGSTOP)
         try:

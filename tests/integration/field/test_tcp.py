@@ -252,7 +252,7 @@ async def test_while_kafka_is_stopped_nothing_is_answered_and_afterwards_everyth
     gateway = f"hj212-{unique}"
     await register(stack, [ZONE, Gateway(gateway, "port-01")], version=8)
     ingest = an_ingest(stack, ports=TCP)
-    kafka = int(local.status(stack.data)["services"][1]["pid"])  # type: ignore[index]
+    kafka = next(one["pid"] for one in local.status(stack.data)["services"] if one["name"] == "kafka")
     async with running(ingest), a_line(ingest, "hj212") as line:
         os.kill(kafka, signal.SIGSTOP)
         try:
