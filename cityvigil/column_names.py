@@ -35,6 +35,7 @@ GATEWAYS: Mapping[str, str] = {
     "interval_s": "上报间隔秒",
     "silent_after_s": "离线判定秒",
     "identity": "设备标识",
+    "password": "口令",
 }
 ASSETS: Mapping[str, str] = {
     "asset": "设施",

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from schemas import credential
 from schemas.catalogue import catalogue
 from schemas.registry import WAITING_BASE, Entry, Gateway, Registry, Sensor, Zone, assigned, next_number
 
@@ -191,7 +192,18 @@ def _gateway(registry: Registry, row: GatewayRow) -> Gateway:
     if silent is None and known:
         silent = known.silent_after_s
     identity = getattr(row, "identity", None) or (known.identity if known else None)
-    return Gateway(row.gateway, row.zone, row.interval_s, silent, identity)
+    password = _password(getattr(row, "password", None), row.gateway, known)
+    return Gateway(row.gateway, row.zone, row.interval_s, silent, identity, password)
+
+
+def _password(given: str | None, gateway: str, known: Gateway | None) -> str | None:
+    """The hash that the registry keeps. Its salt is the gateway's id, so that the same file changes nothing
+    when it is imported again."""
+    if given is None:
+        return known.password if known else None
+    if given == "-":
+        return None
+    return given if credential.is_hash(given) else credential.hashed(given, gateway.encode())
 
 
 def _numbered(registry: Registry, rows: Sequence[SensorRow], homes: Mapping[str, str]) -> list[Sensor]:

@@ -15,6 +15,7 @@ from typing import Any
 from cityvigil import cells, column_names, sheet
 from cityvigil.cells import CITY_OFFSET, Cells, Problem
 from cityvigil.column_names import PARAM
+from schemas import credential
 from schemas.catalogue import catalogue
 from schemas.clock import to_datetime
 from schemas.registry import Gateway, Registry, Sensor
@@ -46,6 +47,8 @@ class GatewayRow:
     interval_s: float
     silent_after_s: float | None = None
     identity: str | None = None
+    password: str | None = None
+    """As agreed, or its hash as an export has it; `-` takes it away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,8 @@ def _zone(row: Cells) -> ZoneRow:
 
 def _gateway(row: Cells) -> GatewayRow:
     week_s = 7 * 86_400.0
+    if len(row.text("password")) > credential.LONGEST:
+        row.wrong("password", f"at most {credential.LONGEST} characters", "more")
     return GatewayRow(
         row=row.row,
         gateway=row.identifier("gateway"),
@@ -209,6 +214,7 @@ def _gateway(row: Cells) -> GatewayRow:
         interval_s=row.number("interval_s", 0.1, week_s) or Gateway("", "").interval_s,
         silent_after_s=row.number("silent_after_s", 1, week_s),
         identity=row.text("identity") or None,
+        password=row.text("password") or None,
     )
 
 

@@ -37,6 +37,7 @@ _EXPLAINED = {
     "interval_s": ("网关至少多久上报一次，秒", "publishes at least every so many seconds"),
     "silent_after_s": ("多久不上报算离线，秒；留空为 5 个间隔，至少 10 分钟", "silent after so many s"),
     "identity": ("国标协议的设备标识，如 hj212/88888880000006", "its name in a national protocol"),
+    "password": ("协议自带的口令（HJ 212 的 PW 等）；留空不变，- 为取消", "its password; - takes it away"),
     "kind": ("、".join(column_names.KINDS.values()), ", ".join(column_names.KINDS)),
     "owner": ("权属单位", "owner"),
     "camera": ("必填。摄像机编号（国标 20 位编码或自定）", "required; GB/T 28181 id or any other"),

@@ -30,7 +30,7 @@ from ingest.packing import Segment
 from ingest.registry import Follower
 from ingest.repeats import Repeats, content
 from ingest.resolve import resolve
-from schemas import registry, reject
+from schemas import credential, registry, reject
 from schemas.clock import CityClock
 from schemas.frame import SegmentFlag
 from schemas.reading import Reason
@@ -62,6 +62,8 @@ class Arrival(NamedTuple):
     """The gateway where the way itself says it; else the identity in the items is looked up."""
     is_alive: bool = True
     """Whether the gateway has spoken; of a dead one the broker speaks."""
+    password: str | None = None
+    """What the frame gives as its sender's password, where its protocol has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Admission:
         self._repeats = repeats
         self._identities = Identities(follower.registry)
         self._unknown: set[str] = set()
+        self._proven: dict[str, tuple[str, str | None]] = {}  # hashing takes a while, frames come often
 
     def gateway_of(self, protocol: str, identity: str | None) -> str | None:
         return self._identities.gateway_of(protocol, identity)
@@ -112,6 +115,12 @@ class Admission:
                     futures += self._put_rejects(self._unknown_sender(came, identity, readings, received_us))
                     FRAMES.labels(came.protocol, "unknown").inc()
                 continue
+            if not self._is_proven(came, gateway):
+                if readings:
+                    rejected += readings
+                    futures += self._put_rejects(_unproven(came, gateway, readings, received_us))
+                FRAMES.labels(came.protocol, "password").inc()
+                continue
             gateways[gateway] = None
             if came.is_alive:
                 self._heard(gateway)
@@ -131,6 +140,20 @@ class Admission:
             done.set_result(None)
             return Admitted(done, tuple(gateways), rejected)
         return Admitted(_all_of(futures), tuple(gateways), rejected)
+
+    def _is_proven(self, came: Arrival, gateway: str) -> bool:
+        """Whether the password is the one that the registry wants of this gateway, if it wants one. Where the
+        way itself said whose the frame is, the gateway has logged in."""
+        entry = self._follower.registry.gateways.get(gateway)
+        if came.gateway is not None or entry is None or entry.password is None:
+            return True
+        given = entry.password, came.password
+        if self._proven.get(gateway) == given:
+            return True
+        if not credential.matches(*given):
+            return False
+        self._proven[gateway] = given
+        return True
 
     def _store(
         self, came: Arrival, gateway: str, items: Sequence[Item], received_us: int
@@ -194,6 +217,13 @@ class Admission:
             rejects.count(one)
         log.info("%s: rejected (%s: %s)", records[0].source, records[0].reason, records[0].detail)
         return [self._outlets.rejects.put(reject.encode(one), one.source.encode()) for one in records]
+
+
+def _unproven(came: Arrival, gateway: str, readings: int, received_us: int) -> list[Reject]:
+    given = "another" if came.password else "none"
+    detail = f"expected the password that the registry has for {gateway}, got {given}"
+    frame = Rejected(Reason.credentials, came.raw, detail, records=readings)
+    return rejects.of_frame(frame, gateway, received_us, came.way, None)
 
 
 def _by_identity(items: Iterable[Item]) -> dict[str | None, list[Item]]:

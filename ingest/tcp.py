@@ -3,8 +3,8 @@
 Bytes go through the connection's state machine, what it finds through `ingest/admission.py`, and its
 answers onto the wire in order, each when Kafka has what it answers for. A connection has bounds in bytes,
 frames, silence and unanswered frames; beyond them it is read no further, or ended with a reason in the log.
-While Kafka is slow no socket is read. It trusts the identity in a frame: whoever can reach the port can
-speak as any device of it.
+While Kafka is slow no socket is read. It trusts the identity in a frame where the registry has no password
+for it: whoever can reach the port can speak as such a device.
 """
 
 from __future__ import annotations
@@ -267,7 +267,10 @@ class Line:
         raw = frame if frame is not None else self._shown(items)
         sender = self._gateway or f"{of.protocol}/{self._address}"
         way = f"tcp/{of.protocol}"
-        admitted = of.admission.admit(Arrival(of.protocol, items, raw, way, sender, now_us))
+        password = None if frame is None else of.form.password(frame)
+        admitted = of.admission.admit(
+            Arrival(of.protocol, items, raw, way, sender, now_us, password=password)
+        )
         for gateway in admitted.gateways:
             self._gateway = gateway
             of.spoke(self, gateway)

@@ -39,13 +39,15 @@ class Zone(msgspec.Struct, frozen=True, tag="zone", tag_field="type"):
 class Gateway(msgspec.Struct, frozen=True, tag="gateway", tag_field="type"):
     """A gateway 网关. `interval_s` (city time) is how often it publishes at the least; silent for
     `silent_after_s` (default: the larger of 5 intervals and 10 min), it is a blind area. `identity` is what
-    it calls itself where it does not log in by its name, as in "hj212/88888880000006"."""
+    it calls itself where it does not log in by its name, as in "hj212/88888880000006"; `password` is the hash
+    (schemas/credential.py) of what it must then prove itself by, None where nothing is asked."""
 
     gateway: str
     zone: str
     interval_s: float = 60.0
     silent_after_s: float | None = None
     identity: str | None = None
+    password: str | None = None
 
     @property
     def key(self) -> str:

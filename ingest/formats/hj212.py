@@ -120,6 +120,12 @@ def answer(frame: bytes, now_us: int) -> bytes | None:
     return framed(said.encode())
 
 
+def password(frame: bytes) -> str | None:
+    """PW, as a sound frame gives it."""
+    text = _text(frame[_HEAD:-_TAIL])
+    return None if text is None else _segment(text)[0].get("PW") or None
+
+
 def framed(data: bytes) -> bytes:
     """A data segment as it goes on the wire."""
     return b"##%04d%b%04X\r\n" % (len(data), data, crc16_hj212(data))
@@ -204,4 +210,4 @@ def _value(suffix: str, said: str, quality: Quality) -> tuple[Value, Quality]:
     return said, quality
 
 
-FORMAT = StreamFormat(SHAPE, decode, answer)
+FORMAT = StreamFormat(SHAPE, decode, answer, password)

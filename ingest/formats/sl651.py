@@ -99,6 +99,11 @@ def answer(frame: bytes, now_us: int) -> bytes | None:
     return framed(address, frame[8:10], frame[10], frame[14:16] + time, end, is_down=True)
 
 
+def password(frame: bytes) -> str | None:
+    """The two bytes as four hexadecimal digits, as stations show them."""
+    return frame[8:10].hex().upper()
+
+
 def framed(
     address: bytes, password: bytes, function: int, body: bytes, end: int = ETX, *, is_down: bool = False
 ) -> bytes:
@@ -215,4 +220,4 @@ def _step(data: bytes) -> int:
     return ((int(text[:2]) * 24 + int(text[2:4])) * 60 + int(text[4:])) * 60 * 1_000_000
 
 
-FORMAT = StreamFormat(SHAPE, decode, answer)
+FORMAT = StreamFormat(SHAPE, decode, answer, password)

@@ -18,6 +18,10 @@ def _no_answer(frame: bytes, now_us: int) -> bytes | None:
     return None
 
 
+def _no_password(frame: bytes) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class StreamFormat:
     """A protocol whose frames say themselves where they end."""
@@ -27,6 +31,8 @@ class StreamFormat:
     """A whole frame to results; total, whatever the bytes."""
     answer: Callable[[bytes, int], bytes | None] = _no_answer
     """What the protocol asks to send back for a frame that came at this time."""
+    password: Callable[[bytes], str | None] = _no_password
+    """What a sound frame gives as its sender's password; None where the protocol has none."""
 
 
 class Stream:

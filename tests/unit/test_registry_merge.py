@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cityvigil.registry_merge import merged
 from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
+from schemas import credential
 from schemas.registry import WAITING_BASE, Registry, Sensor, Zone
 
 METHANE = "gas_manhole_methane"
@@ -58,6 +59,18 @@ def test_zones_are_spread_over_partitions_by_what_they_report() -> None:
 def test_the_same_import_again_changes_nothing() -> None:
     city = a_city(3, 2)
     assert merged(entered(Registry(), *city), *city, partitions=4).entries == []
+
+
+def test_a_gateways_password_is_kept_as_a_hash_that_files_leave_alone_until_they_take_it_away() -> None:
+    zones, (gateway, *_), _ = a_city(1, 0)
+    registry = entered(Registry(), zones, [replace(gateway, password="123456")], [])
+    known = registry.gateways["gw-zone-0"].password
+    assert known is not None
+    assert credential.matches(known, "123456")
+    for same in (None, "123456", known):
+        assert merged(registry, [], [replace(gateway, password=same)], [], 4).entries == []
+    entered(registry, [], [replace(gateway, password="-")], [])
+    assert registry.gateways["gw-zone-0"].password is None
 
 
 def test_known_zones_keep_their_partition_and_new_ones_go_where_least_is_read() -> None:

@@ -19,6 +19,7 @@ from ingest.formats.gb26875 import ACK, CONTROL, SEND, SET_CLOCK, framed, six_by
 from ingest.formats.result import Seen
 from ingest.service import Ingest
 from ingest.tcp import Allowance
+from schemas import credential
 from schemas.reading import Quality
 from schemas.registry import Gateway, Sensor, Zone
 from tests.integration.ingest_bench import (
@@ -135,6 +136,21 @@ async def test_who_is_not_registered_is_refused_with_an_example_and_still_answer
     assert f"hj212-{unique}" in refused.detail
     assert refused.raw == an_upload(unique, 1)
     assert await rows(stack, f"hj212-{unique}") == []
+
+
+async def test_a_registered_password_is_asked_of_each_frame(stack: Stack, unique: str) -> None:
+    names = [f"hj212-{unique}{n}" for n in (1, 2)]  # the frames say 123456
+    hashes = [credential.hashed(password, b"salt") for password in ("123456", "another")]
+    gateways = [Gateway(name, "port-01", password=known) for name, known in zip(names, hashes, strict=True)]
+    await register(stack, [ZONE, *gateways], version=7)
+    async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "hj212") as line:
+        for number in (1, 2):
+            line.send(an_upload(f"{unique}{number}", number))
+            assert await line.hears(len(its_answer(f"{unique}1"))) == its_answer(f"{unique}{number}")
+    assert [row["value"] for row in await rows(stack, names[0])] == [1.0]
+    assert await rows(stack, names[1]) == []
+    (refused,) = await rejects(stack, names[1])
+    assert (refused.reason, refused.count) == ("credentials", 1)
 
 
 async def test_what_is_damaged_is_kept_with_its_reason_and_not_answered(stack: Stack, unique: str) -> None:
