@@ -141,13 +141,25 @@ class Admission:
             return Admitted(done, tuple(gateways), rejected)
         return Admitted(_all_of(futures), tuple(gateways), rejected)
 
+    def lets_in(self, gateway: str, password: str | None) -> bool:
+        """Whether this is a gateway's password; one that has none is not let in by any."""
+        entry = self._follower.registry.gateways.get(gateway)
+        return entry is not None and entry.password is not None and self._matches(entry, password)
+
     def _is_proven(self, came: Arrival, gateway: str) -> bool:
         """Whether the password is the one that the registry wants of this gateway, if it wants one. Where the
         way itself said whose the frame is, the gateway has logged in."""
         entry = self._follower.registry.gateways.get(gateway)
-        if came.gateway is not None or entry is None or entry.password is None:
-            return True
-        given = entry.password, came.password
+        return (
+            came.gateway is not None
+            or entry is None
+            or entry.password is None
+            or self._matches(entry, came.password)
+        )
+
+    def _matches(self, entry: registry.Gateway, password: str | None) -> bool:
+        assert entry.password is not None, "asked only of those that have one"
+        gateway, given = entry.gateway, (entry.password, password)
         if self._proven.get(gateway) == given:
             return True
         if not credential.matches(*given):

@@ -1,7 +1,8 @@
-"""Pushes of IoT platforms over HTTP: CTWing (China Telecom) and OneNET (China Mobile).
+"""Pushes over HTTP: CTWing (China Telecom), OneNET (China Mobile), and what cameras' analytics saw.
 
-POST /push/ctwing/SECRET      reports as JSON; the secret in the address is the proof
+    POST /push/ctwing/SECRET      reports as JSON; the secret in the address is the proof
     GET, POST /push/onenet        the address check and reports, signed base64(md5(token + nonce + msg))
+    POST /push/video              events; HTTP Basic, a gateway and the password that the registry has for it
 
 200 only when Kafka has the report or its rejection; 503 while Kafka is slow, so that the platform sends
 again. A body has a limit in bytes and in time. It serves no page and tells a stranger nothing; who may
@@ -25,7 +26,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ingest.admission import Admission, Arrival
-from ingest.formats import ctwing, onenet
+from ingest.formats import ctwing, onenet, video
 from ingest.formats.enclosed import enclosed
 from ingest.formats.result import Item
 from ingest.room import Room
@@ -80,6 +81,7 @@ class Pushes:
                 Route("/push/ctwing/{secret}", self._ctwing, methods=["POST"]),
                 Route("/push/onenet", self._onenet_check, methods=["GET"]),
                 Route("/push/onenet", self._onenet, methods=["POST"]),
+                Route("/push/video", self._video, methods=["POST"]),
             ]
         )
 
@@ -115,11 +117,29 @@ class Pushes:
             return _said("onenet", 403)
         return await self._store("onenet", request, body, onenet.decode(body, None, self._now()))
 
-    async def _store(self, platform: str, request: Request, body: bytes, items: Sequence[Item]) -> Response:
+    async def _video(self, request: Request) -> Response:
+        gateway, password = _basic(request.headers.get("authorization", ""))
+        if not self._admission.lets_in(gateway, password):
+            return _said("video", 401)
+        body = await _body(request)
+        if isinstance(body, Response):
+            return body
+        items = video.decode(body, None, self._clock.city_us(self._now()))
+        return await self._store("video", request, body, items, gateway)
+
+    async def _store(
+        self,
+        platform: str,
+        request: Request,
+        body: bytes,
+        items: Sequence[Item],
+        gateway: str | None = None,
+    ) -> Response:
+        """`gateway` where the push itself has proven whose it is."""
         if self._room.is_full:
             return _said(platform, 503)
         sender = f"{platform}/{request.client.host if request.client else 'unknown'}"
-        came = Arrival(platform, items, body, f"http/{platform}", sender, self._now())
+        came = Arrival(platform, items, body, f"http/{platform}", sender, self._now(), gateway)
         admitted = self._admission.admit(came)
         try:
             await asyncio.wait_for(asyncio.shield(admitted.stored), STORED_WITHIN_S)
@@ -132,6 +152,18 @@ class Pushes:
 
     def _is_signed(self, given: str, nonce: str, msg: str) -> bool:
         return secrets.compare_digest(given.encode(), signature(self._secret, nonce, msg).encode())
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """User and password of HTTP Basic; empty where there is none."""
+    scheme, _, said = header.partition(" ")
+    try:
+        user, _, password = (
+            base64.b64decode(said if scheme.lower() == "basic" else "").decode().partition(":")
+        )
+    except ValueError:
+        return "", ""
+    return user, password
 
 
 async def _body(request: Request) -> bytes | Response:
@@ -155,6 +187,8 @@ async def _body(request: Request) -> bytes | Response:
 def _said(platform: str, status: int) -> Response:
     PUSHES.labels(platform, str(status)).inc()
     headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="cityvigil"'
     if status in (408, 413):
         headers["Connection"] = "close"
     return Response(status_code=status, headers=headers)

@@ -19,6 +19,7 @@ from ingest.formats import (
     sensorthings,
     sl651,
     thingsboard,
+    video,
 )
 from ingest.formats.result import Item
 from ingest.formats.sparkplug import EdgeNodes
@@ -41,6 +42,7 @@ JSON_MESSAGES: dict[str, DecodeMessage] = {
     "sensorthings": sensorthings.decode,
     "ctwing": ctwing.decode,
     "onenet": onenet.decode,
+    "video": video.decode,
 }
 
 MESSAGES: dict[str, Callable[[], DecodeMessage]] = {

@@ -2,6 +2,7 @@
 
     v1/devices/me/telemetry   ThingsBoard, a device        v1/gateway/telemetry   a gateway with devices
     v1.1/Datastreams(42)/Observations   SensorThings       onenet                 OneJSON
+    video                               what a camera's analytics saw
     dlt645, cjt188, modbus, hj212, gb26875, sl651          frames that the gateway carries for its devices
 
 A gateway that carries frames sends them as bytes, one behind the other, or as JSON {"time", "frames": [HEX],
@@ -19,8 +20,8 @@ from typing import Annotated
 import msgspec
 
 from ingest.decoded import Decoded, Rejected
-from ingest.formats import modbus, onenet, sensorthings, thingsboard
-from ingest.formats.by_name import STREAMS
+from ingest.formats import modbus, sensorthings, thingsboard
+from ingest.formats.by_name import JSON_MESSAGES, STREAMS
 from ingest.formats.columns import whole
 from ingest.formats.meanings import meant
 from ingest.formats.result import Bad, Item, Reading
@@ -52,7 +53,9 @@ def of(form: str) -> Decode | None:
         return functools.partial(_message, sensorthings.decode, form)
     if form.startswith("v1/"):
         return functools.partial(_message, thingsboard.decode, form)
-    return functools.partial(_message, onenet.decode, None) if form == "onenet" else None
+    if form in ("onenet", "video"):
+        return functools.partial(_message, JSON_MESSAGES[form], None)
+    return None
 
 
 def excerpt(payload: bytes, places: object) -> bytes:

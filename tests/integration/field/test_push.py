@@ -1,4 +1,4 @@
-"""Pushes of CTWing and OneNET over real HTTP: proven, bounded, 200 only when Kafka has them."""
+"""Pushes of platforms and of cameras' boxes over real HTTP: proven, bounded, 200 only when Kafka has them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cityvigil.stack import Stack
 from ingest import http
 from ingest.field import Ports
 from ingest.service import Ingest
+from schemas import credential
 from schemas.registry import Gateway, Sensor, Zone
 from tests.integration.ingest_bench import an_ingest, now_us, register, rejects, rows, running, until
 from tests.unit.formats.book import named
@@ -96,6 +97,25 @@ async def test_onenet_checks_the_address_and_signs_its_pushes(stack: Stack, uniq
             pushed = await client.post("/push/onenet", content=a_signed_push(unique, 1.5, token))
             assert pushed.status_code == status
     assert [row["value"] for row in await rows(stack, f"onenet-{unique}")] == [1.5]
+
+
+async def test_a_cameras_box_proves_itself_and_its_events_are_stored_with_their_pictures(
+    stack: Stack, unique: str
+) -> None:
+    smoke = Sensor(41, unique, "c1/smoke", "camera_smoke_fire", "1", "port-01")
+    box = Gateway(unique, "port-01", password=credential.hashed("agreed", b"salt"))
+    await register(stack, [ZONE, box, Gateway(f"{unique}-2", "port-01"), smoke], version=5)
+    event = {"camera": "c1", "event": "smoke", "value": 0.83, "picture": "https://box/1.jpg"}
+    async with running(an_ingest(stack, ports=PUSH)) as ingest, await a_client(ingest) as client:
+        for account in ((unique, "guessed"), (f"{unique}-2", ""), ("nobody", "agreed")):
+            refused = await client.post("/push/video", json=event, auth=account)
+            assert (refused.status_code, refused.headers["WWW-Authenticate"][:5]) == (401, "Basic")
+        sent = await client.post("/push/video", json=[event, {"event": "smoke"}], auth=(unique, "agreed"))
+        assert sent.status_code == 200
+    found = await rows(stack, unique)
+    assert (found[0]["sensor"], found[0]["value"], len(found)) == (41, 0.83, 2)
+    (refusal,) = await rejects(stack, unique)
+    assert (refusal.reason, refusal.topic) == ("syntax", "http/video")
 
 
 async def test_strangers_and_giants_get_nothing_in(stack: Stack, unique: str) -> None:

@@ -38,6 +38,11 @@ JSON_SEEDS: dict[str, list[bytes]] = {
         b'{"id":"123","version":"1.0","params":{"Power":{"value":"on","time":1524448722123}}}',
         b'{"msg":{"type":1,"dev_id":2016617,"ds_id":"temp","at":1466133706841,"value":42}}',
     ],
+    "video": [
+        b'{"camera":"c1","event":"smoke","time":"2026-11-01T08:30:15+08:00","value":0.83,"picture":"https://x/1"}',
+        b'{"device":"box","events":[{"camera":"c1","event":"crowd","time":1466133706841,"value":42},'
+        b'{"camera":"c2","event":"fire_lane_blocked","state":"end"}]}',
+    ],
 }
 SEEDS: dict[str, list[bytes]] = {
     form: [raw(vector) for found, vector in vectors() if found == form]

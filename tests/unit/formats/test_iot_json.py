@@ -1,4 +1,4 @@
-"""The JSON of IoT platforms: ThingsBoard, SensorThings, CTWing, OneNET."""
+"""The JSON of IoT platforms: ThingsBoard, SensorThings, CTWing, OneNET; and of cameras' analytics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.formats import ctwing, onenet, sensorthings, thingsboard
+from ingest.formats import ctwing, onenet, sensorthings, thingsboard, video
 from ingest.formats.result import Bad, Item, Reading, Reply, Seen
 from schemas.reading import Quality, Reason
 from tests.unit.formats.book import named
@@ -226,3 +226,46 @@ def test_a_context_that_cannot_be_read_cannot_be_used(context: str, tmp_path: Pa
     path = tmp_path / "context.json"
     path.write_text(context)
     assert decoded("modbus", b"", "--context", str(path)) == (2, [])
+
+
+def test_what_a_camera_saw_is_a_point_of_the_box_with_its_picture_beside_it() -> None:
+    smoke = {"camera": "c1", "event": "smoke", "time": "2026-11-01T08:30:00", "value": 0.83, "unit": "1"}
+    smoke["picture"] = "https://box.example/e/8812.jpg"
+    crowd = {"camera": "c1", "event": "crowd", "time": 1793493000000, "value": 412}
+    lane = {"camera": "c2", "event": "fire_lane_blocked"}
+    alone, listed, wrapped = (
+        smoke,
+        [smoke, crowd, lane],
+        {"device": "box", "events": [lane | {"state": "end"}]},
+    )
+    picture = ("c1/smoke-picture", NOW_US, "https://box.example/e/8812.jpg")
+    assert values(video.decode(json.dumps(alone).encode(), None, NOW_US)) == [
+        ("c1/smoke", NOW_US, 0.83),
+        picture,
+    ]
+    assert values(video.decode(json.dumps(listed).encode(), None, NOW_US)) == [
+        ("c1/smoke", NOW_US, 0.83),
+        picture,
+        ("c1/crowd", NOW_US, 412),
+        ("c2/fire_lane_blocked", None, True),
+    ]
+    (ended,) = video.decode(json.dumps(wrapped).encode(), None, NOW_US)
+    assert ended == Reading("box", "c2/fire_lane_blocked", None, False)
+
+
+def test_an_event_that_cannot_be_used_is_refused_alone_and_pictures_are_not_taken() -> None:
+    good = {"camera": "c1", "event": "smoke", "value": 0.5}
+    wrong = [
+        {"camera": "c 1", "event": "smoke"},
+        {"camera": "c1"},
+        good | {"time": "yesterday"},
+        good | {"value": None, "state": "maybe"},
+        good | {"value": [1]},
+        7,
+    ]
+    found = video.decode(
+        json.dumps([*wrong, good | {"picture": "data:image/png;base64,AAAA"}]).encode(), None, 0
+    )
+    assert reasons(found) == ["syntax"] * 4 + ["unsupported", "syntax", "unsupported"]
+    assert values(found) == [("c1/smoke", None, 0.5)]
+    assert reasons(video.decode(b'{"events":1}', None, 0)) == ["syntax"]
