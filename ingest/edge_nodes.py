@@ -3,7 +3,7 @@
 The edge node's id is the gateway's. Readings go by `ingest/admission.py`; a rebirth is asked for where a
 message is missing or an alias unknown. A node that dies is silent at once, and what it or its device last
 said is stored again as of no more use (`link_lost`, never scored), as the specification wants such values
-stale. PUBACK comes when Kafka has the message. Commands, and the state of a host, are not published.
+stale. PUBACK comes when Kafka has the message. Commands are not published; our state is the session's to say.
 """
 
 from __future__ import annotations

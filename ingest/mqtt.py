@@ -1,10 +1,11 @@
 """The MQTT 5 session: one persistent client on the event loop, acknowledging only when told to.
 
 Messages go to `receive` as they come; `acknowledge` sends the PUBACK. `pause` leaves the socket unread, so
-that the broker keeps what Kafka cannot take. What is said in one turn of the loop leaves in one write.
-Reconnects for ever, except when another ingest took the session over (Mosquitto 2.0.11 only closes the
-connection, so `superseded` is asked): two would take it from each other for ever. Without a connection
-answers are not taken (gateways resend); those that the broker had not acknowledged are said again.
+that the broker keeps what Kafka cannot take. What is said in one turn of the loop leaves in one write. It
+tells Sparkplug's edge nodes whether we are there (ingest/host_state.py). Reconnects for ever, except when
+another ingest took the session over (Mosquitto 2.0.11 only closes the connection, so `superseded` is
+asked): two would take it from each other for ever. Without a connection answers are not taken (gateways
+resend); those that the broker had not acknowledged are said again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import Counter, Gauge
 
-from ingest import packets
+from ingest import host_state, packets
 from ingest.message import Message
 from ingest.packets import Inbox, Packet, ProtocolError
 from schemas import topics
@@ -64,6 +65,7 @@ class Session:
         self._now = now
         self._filters = filters
         self._connection = 0
+        self._since_us = 0
         self._paused = False
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -124,6 +126,8 @@ class Session:
         wire = self._wire
         if wire is None:
             return
+        if self.connected:
+            self._say_we_are(online=False)
         self._write(packets.GOODBYE)
         self._flush()
         wire.transport.close()
@@ -158,9 +162,11 @@ class Session:
         if self._paused:
             wire.transport.pause_reading()
         self._out.clear()
+        self._since_us = self._now()
+        will = host_state.TOPIC, host_state.said(False, self._since_us)
         self._write(
             packets.connect(
-                topics.INGEST_CLIENT, *self._account, KEEPALIVE_S, SESSION_EXPIRY_S, RECEIVE_MAXIMUM
+                topics.INGEST_CLIENT, *self._account, KEEPALIVE_S, SESSION_EXPIRY_S, RECEIVE_MAXIMUM, will
             )
         )
         return wire
@@ -203,6 +209,8 @@ class Session:
         kind = packet.kind
         if kind == packets.PUBLISH:
             found = packets.published(packet)
+            if found.topic == host_state.TOPIC and self.connected and host_state.is_offline(found.payload):
+                self._say_we_are(online=not self._closing)
             self._receive(
                 Message(
                     found.topic,
@@ -239,7 +247,7 @@ class Session:
         self._limit = min(greeting.receive_maximum, MIDS - 1)
         if greeting.keepalive_s is not None:
             self._keepalive_s = float(greeting.keepalive_s or KEEPALIVE_S)
-        unsaid = list(self._unacknowledged.values())
+        unsaid = [one for one in self._unacknowledged.values() if one[0] != host_state.TOPIC]
         self._unacknowledged.clear()
         self._waiting.extend(unsaid[self._limit :])
         for one in unsaid[: self._limit]:
@@ -256,12 +264,17 @@ class Session:
         self.connected = True
         CONNECTED.set(1)
         CONNECTS.inc()
+        self._say_we_are(online=True)
         log.info("MQTT: subscribed to %s at %s", ", ".join(self._filters), self._address)
+
+    def _say_we_are(self, *, online: bool) -> None:
+        self._publish(host_state.TOPIC, host_state.said(online, self._since_us), None)
 
     def _publish(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
         mid = self._next_mid()
         self._unacknowledged[mid] = topic, payload, correlation
-        self._write(packets.publish(topic, payload, mid, correlation))
+        retained = topic == host_state.TOPIC
+        self._write(packets.publish(topic, payload, mid, correlation, retained=retained))
 
     def _next_mid(self) -> int:
         self._mid = self._mid % MIDS + 1

@@ -101,13 +101,24 @@ class Inbox:
         self._view, self._start, self._end = view, 0, left
 
 
+_WILL = 0x04 | 1 << 3 | 0x20
+
+
 def connect(
-    client: str, user: str, password: str, keepalive_s: int, expiry_s: int, receive_maximum: int
+    client: str,
+    user: str,
+    password: str,
+    keepalive_s: int,
+    expiry_s: int,
+    receive_maximum: int,
+    will: tuple[str, bytes],
 ) -> bytes:
-    """Without a clean start: the broker keeps the session for `expiry_s`."""
+    """Without a clean start: the broker keeps the session for `expiry_s`. The will is QoS 1 and retained."""
     properties = struct.pack(">BIBH", 0x11, expiry_s, 0x21, receive_maximum)
-    head = _text("MQTT") + struct.pack(">BBH", 5, 0xC0, keepalive_s) + _prefixed(properties)
-    return _packet(0x10, head + _text(client) + _text(user) + _text(password))
+    head = _text("MQTT") + struct.pack(">BBH", 5, 0xC0 | _WILL, keepalive_s) + _prefixed(properties)
+    topic, payload = will
+    last = _prefixed(b"") + _text(topic) + struct.pack(">H", len(payload)) + payload
+    return _packet(0x10, head + _text(client) + last + _text(user) + _text(password))
 
 
 def subscribe(mid: int, filters: Sequence[str]) -> bytes:
@@ -117,11 +128,13 @@ def subscribe(mid: int, filters: Sequence[str]) -> bytes:
     return _packet(0x82, struct.pack(">HB", mid, 0) + wanted)
 
 
-def publish(topic: str, payload: bytes, mid: int, correlation: bytes | None) -> bytes:
+def publish(
+    topic: str, payload: bytes, mid: int, correlation: bytes | None, *, retained: bool = False
+) -> bytes:
     """QoS 1."""
     properties = b"" if correlation is None else struct.pack(">BH", 0x09, len(correlation)) + correlation
     head = _text(topic) + struct.pack(">H", mid) + _prefixed(properties)
-    return _packet(0x32, head + payload)
+    return _packet(0x33 if retained else 0x32, head + payload)
 
 
 def puback(mid: int) -> bytes:

@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from cityvigil import gateway_command, gateways
 from cityvigil.stack import Stack
+from ingest import host_state
 from ingest.field import Ports
 from ingest.formats import gb26875, modbus
 from ingest.formats.gb26875 import ACK, SEND, framed, six_bytes
@@ -187,6 +188,39 @@ async def test_an_edge_node_is_born_loses_a_message_is_asked_for_births_and_dies
             while not any(unique in one.silent for _, one in await controls(stack) if isinstance(one, Tick)):
                 await asyncio.sleep(0.2)
     assert {row["sensor"] for row in await rows(stack, unique)} == {43}
+
+
+async def test_edge_nodes_are_told_whether_their_host_is_there_and_lies_are_contradicted(
+    stack: Stack, unique: str
+) -> None:
+    heard: list[tuple[bool, int, bool]] = []
+
+    def note(client: paho.Client, _: object, message: paho.MQTTMessage) -> None:
+        said = json.loads(message.payload)
+        heard.append((said["online"], said["timestamp"], message.retain))
+
+    def a_listener(user: str, secret: str) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.username_pw_set(user, secret)
+        client.on_message = note
+        client.on_connect = lambda connected, *_: connected.subscribe(host_state.TOPIC, 1)
+        client.connect("127.0.0.1", int(stack.mqtt.rpartition(":")[2]))
+        client.loop_start()
+        return client
+
+    async with running(an_ingest(stack)):
+        node = a_listener(unique, gateways.add(stack.data, unique))
+        await until(lambda: heard, "the state is there for whoever comes later", WITHIN_S)
+        (first,) = heard
+        assert (first[0], first[2]) == (True, True)
+        liar = a_listener(stack.mqtt_user, stack.mqtt_password)
+        liar.publish(host_state.TOPIC, host_state.said(False, 0), 1, retain=True)
+        await until(lambda: (False, 0) in [one[:2] for one in heard], "a lie is heard", WITHIN_S)
+        await until(lambda: heard[-1][:2] == first[:2], "it is contradicted", WITHIN_S)
+    await until(lambda: heard[-1][:2] == (False, first[1]), "an orderly end is told", WITHIN_S)
+    for client in (node, liar):
+        client.disconnect()
+        client.loop_stop()
 
 
 async def test_an_edge_node_speaks_for_itself_only(stack: Stack, unique: str) -> None:
