@@ -165,6 +165,9 @@ class Intake:
         """Time passes for the gateways in the tick's scope; which they are."""
         scope = self.scope(tick.ingest)
         at = tick.city_us
+        set_back = scope & (self.city != NEVER) & (self.city - at > OWN_OUTAGE_US)
+        if set_back.any():
+            self._forget_the_future(set_back, at)
         before = self.city
         outage = scope & (before != NEVER) & (at - before > OWN_OUTAGE_US)
         listed = np.zeros(len(scope), bool)
@@ -184,3 +187,10 @@ class Intake:
         if at > self.city_us:
             self.city_us, self.wall_us = at, tick.wall_us
         return scope
+
+    def _forget_the_future(self, scope: np.ndarray, at: int) -> None:
+        """The clock of their ingest ran ahead and was set back: what it dated later was at the latest now.
+        Else every hold would mature at once, and a blind area could not end, until it is that late again."""
+        for moments in (self.city, self.received, self.blind_since, self.blind_seen):
+            moments[scope] = np.minimum(moments[scope], at)
+        self.city_us = min(self.city_us, at)

@@ -223,6 +223,28 @@ def test_an_outage_of_our_own_matures_nothing() -> None:
     assert partition.fold([a_frame(a_reading(1, 0, 0.9)), a_tick(10), a_tick(7200), a_tick(7260)]) == []
 
 
+def test_a_clock_that_is_set_back_matures_nothing() -> None:
+    """Ingest's clock had been an hour ahead; the gateway's never was."""
+    rule = a_rule("gas_pipe_pressure_low")  # 10 min
+    partition = a_partition(a_sensor(1, "gas_pipe_pressure_low"), rules=[rule])
+    fine = a_reading(1, 0, 2.5), a_reading(1, 60, 2.5)
+    log: list[Frame | Control] = [a_frame(fine[0], received=0), a_tick(10), a_tick(3610)]
+    log += [a_frame(fine[1], sequence=2, received=3660), a_tick(3661)]
+    assert partition.fold(log) == []
+    low = a_frame(a_reading(1, 120, 0.9), sequence=3, received=120)
+    assert partition.fold([low, a_tick(121), a_tick(420), a_tick(719)]) == []
+    assert told(partition.fold([a_tick(720)])) == [("raise", 2)]
+
+
+def test_a_blind_area_ends_when_the_gateway_was_heard_by_a_clock_that_was_set_back() -> None:
+    partition = a_partition(a_sensor(1))
+    partition.fold([a_frame(a_reading(1, 0, 0.02), received=3600), a_tick(3601)])
+    assert told(partition.fold([a_tick(4300, silent=["gw-1"])])) == [("raise", 3)]
+    assert partition.fold([a_tick(760, silent=["gw-1"])]) == []
+    heard = a_frame(a_reading(1, 770, 0.02), sequence=2, received=770)
+    assert told(partition.fold([heard, a_tick(771)])) == [("clear", 3)]
+
+
 def test_a_sensor_is_silent_while_its_gateway_reports() -> None:
     partition = a_partition(a_sensor(1), a_sensor(2), rules=[an_equipment_rule("device-silence")])
     log: list[Frame | Control] = [a_frame(a_reading(1, 0, 0.02), a_reading(2, 0, 0.02)), a_tick(1)]
