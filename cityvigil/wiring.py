@@ -10,7 +10,6 @@ import asyncio
 import gc
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -20,6 +19,7 @@ from starlette.applications import Starlette
 from cityvigil import health, logs, supervisor
 from cityvigil.errors import CannotRun
 from cityvigil.http_server import serving
+from cityvigil.steady import Steady, steady_us, wall_us
 from schemas.settings import Settings, SettingsError
 
 COLLECT_AT = (10_000, 10, 50)
@@ -54,9 +54,12 @@ class Explained:
 Builder = Callable[[Settings, AsyncExitStack], Awaitable[Service]]
 
 
+_CLOCK = Steady(wall_us, steady_us)
+
+
 def now_us() -> int:
-    """Wall time, microseconds since 1970 UTC."""
-    return time.time_ns() // 1_000
+    """Wall time without its leaps, microseconds since 1970 UTC."""
+    return _CLOCK.now_us()
 
 
 def settings_from_environ() -> Settings:
