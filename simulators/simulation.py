@@ -9,6 +9,7 @@ same seed, start and step give the same readings.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,6 +52,12 @@ class Simulation:
         self._phase = phase[city.gateway_of]
         self._by_gateway = np.argsort(city.gateway_of, kind="stable")
         self._turns = np.array([plan.interval_s // TURN_S for plan in city.planned])
+
+    def misbehaving(self, faults: Sequence[Fault]) -> Simulation:
+        """A second city that has lived as this one has, and from now on has these faults."""
+        other = copy.deepcopy(self, {id(self.city): self.city})
+        other.faults, other._lines = faults, Lines(self.city, faults)
+        return other
 
     def step(self) -> list[Report]:
         """Lets `step_s` pass; the reports of that moment, one a gateway."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cityvigil.quality.city_log import CityLog, registry_of
 from detectors.fold import Partition
 from detectors.program import compile_program
 from schemas.alert import Alert
@@ -25,7 +26,6 @@ from simulators.faults import S_US, Fault, FaultSpec, plant
 from simulators.kinds import KINDS
 from simulators.scenario import Scenario, ScenarioError, load, parse
 from simulators.simulation import Simulation
-from tests.city_log import CityLog, registry_of
 
 NIGHT_US = 1_790_000_000_000_000
 EVENING_US = NIGHT_US + 15 * 3600 * S_US

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cityvigil.cli import main
+from cityvigil.quality.city_log import CityLog, registry_of
 from detectors.fold import Partition
 from detectors.program import compile_program
 from schemas.catalogue import catalogue
@@ -27,7 +28,6 @@ from simulators.kinds import KINDS
 from simulators.scenario import Scenario, load, names
 from simulators.simulation import Simulation
 from simulators.smoke import burn
-from tests.city_log import CityLog, registry_of
 
 START_US = 1_790_000_000_000_000
 

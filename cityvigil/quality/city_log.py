@@ -5,6 +5,7 @@ A gateway whose line is cut is not heard; what it kept meanwhile comes in its se
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from schemas.frame import SEGMENT, Frame, SegmentFlag
 from schemas.reading import RECORD
 from schemas.registry import Registry, Version
 from simulators.city import City
+from simulators.faults import Fault
 from simulators.simulation import Report, Simulation
 
 SCALE = 60.0
@@ -53,6 +55,16 @@ class CityLog:
             while self._simulation.now_us < until:
                 entries += self._step()
             yield entries
+
+    @property
+    def now_us(self) -> int:
+        return self._simulation.now_us
+
+    def misbehaving(self, faults: Sequence[Fault]) -> CityLog:
+        """The log of a second city that has lived as this one, and from now on has these faults."""
+        other = copy.deepcopy(self, {id(self._city): self._city, id(self._simulation): None})
+        other._simulation = self._simulation.misbehaving(faults)
+        return other
 
     def _step(self) -> list[Frame | Control]:
         reports = self._simulation.step()
