@@ -58,7 +58,7 @@ class Gateway(msgspec.Struct, frozen=True, tag="gateway", tag_field="type"):
         return self.silent_after_s if self.silent_after_s is not None else max(5 * self.interval_s, 600.0)
 
 
-class Sensor(msgspec.Struct, frozen=True, tag="sensor", tag_field="type"):
+class Sensor(msgspec.Struct, frozen=True, tag="sensor", tag_field="type", gc=False):  # refers to no other
     """A registered point of a gateway. `category` is a catalogue key or None while it waits.
     `params` are the site parameters (`param.NAME` of the CSV) that threshold cells name. With a maintenance
     window (city time, microseconds) it is in maintenance from its begin up to its end, and not otherwise."""
@@ -121,7 +121,7 @@ def decode(data: bytes) -> Entry:
     return _decoder.decode(data)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Registry:
     """The registry in memory; `apply` entries in the order of the topic."""
 
@@ -131,15 +131,20 @@ class Registry:
     by_number: dict[int, Sensor] = field(default_factory=dict)
     version: int = 0
 
+    def __repr__(self) -> str:
+        """Short: asyncio and signal print what a task gave where nobody sees it, and a city's registry took
+        seconds."""
+        return f"<Registry {self.version}: {len(self.zones)} zones, {len(self.sensors)} sensors>"
+
     def apply(self, entry: Entry) -> None:
         match entry:
+            case Sensor():  # first, as most are
+                self.sensors[entry.gateway, entry.point] = entry
+                self.by_number[entry.sensor] = entry
             case Zone():
                 self.zones[entry.zone] = entry
             case Gateway():
                 self.gateways[entry.gateway] = entry
-            case Sensor():
-                self.sensors[entry.gateway, entry.point] = entry
-                self.by_number[entry.sensor] = entry
             case Version():
                 self.version = entry.version
 
