@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from detectors.expression import ExpressionError, parse_groups
 from detectors.hold import parse_hold
+from detectors.registry import ROLES
 from detectors.schedule import ScheduleError, parse_hours
 from detectors.trial import TrialError, parse_expected, parse_values
+from detectors.verdict import CellError, limits_of, read
 from detectors.wording import PLACES
 from schemas.catalogue import catalogue
-from schemas.rule import Rule
+from schemas.rule import Members, Rule
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -33,6 +35,7 @@ def wrong_with(rule: Rule) -> list[Wrong]:
     return [
         *_names(rule),
         *_levels(rule),
+        *_members(rule),
         *_times(rule),
         *_messages(rule),
         *_response(rule),
@@ -61,6 +64,42 @@ def _levels(rule: Rule) -> Iterator[Wrong]:
             for group in parse_groups(cell):
                 if isinstance(group, ExpressionError):
                     yield Wrong(place, group.at, f"expected {group.expected}, found {group.found}")
+
+
+def _members(rule: Rule) -> Iterator[Wrong]:
+    roles = ROLES.get(rule.detector)
+    if roles is None:
+        if rule.members is not None:
+            yield Wrong("members", 0, f"expected a detector of {', '.join(ROLES)}, got {rule.detector}")
+        return
+    try:
+        limits_of(rule)
+    except CellError as error:
+        levels = [level for level, cell in rule.levels.items() if not _reads(cell)]
+        yield Wrong(f"levels.{levels[0]}" if levels else "levels", 0, str(error))
+    if not rule.selector.categories:
+        yield Wrong("selector", 0, f"expected categories: {rule.detector} judges them together")
+    wanted = rule.members or Members()
+    for name, value in (("every_s", wanted.every_s >= 1), ("within_s", wanted.within_s >= 0)):
+        if not value:
+            least = 1 if name == "every_s" else 0
+            yield Wrong(f"members.{name}", 0, f"expected seconds, {least} or more")
+    for name, role in wanted.roles.items():
+        if name not in roles:
+            known = ", ".join(sorted(roles)) or "none"
+            yield Wrong(f"members.roles.{name}", 0, f"expected a role that {rule.detector} knows: {known}")
+        for i, category in enumerate(role.categories):
+            if category not in catalogue():
+                place = f"members.roles.{name}.categories[{i}]"
+                yield Wrong(place, 0, f"{category!r} is no category of the catalogue")
+
+
+def _reads(cell: str) -> bool:
+    try:
+        read(cell)
+    except CellError:
+        return False
+    return True
 
 
 def _times(rule: Rule) -> Iterator[Wrong]:

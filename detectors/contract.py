@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detectors.around import Key, Source
+from detectors.members import Member
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -85,11 +86,23 @@ class Detector:
     step: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]]
     ripen: Callable[[Arrays, Arrays, Batch], Scores] | None = None
     screen: Callable[[Arrays, np.ndarray, np.ndarray], np.ndarray | None] | None = None
-    looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways
+    looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways | groups
     compares: bool = False  # whether neighbours say something about the same cause
     bind_among: Callable[[Rule, Sensor, Category, float, Key], Bound] | None = None  # in place of `bind`
     reconsider: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]] | None = None
     """As `ripen`, where other sensors are looked at: their newest values may have changed what is met."""
+    bind_group: Callable[[Rule, Category, tuple[Member, ...]], Bound] | None = None
+    """In place of `bind` where sensors are judged together, at ticks: see `Told` and detectors/members.py."""
+    each: bool = False  # a track for every selected sensor of a group, not one for the group
+
+
+class Told(NamedTuple):
+    """The first fields of the state of a detector of groups: what its newest judgement was made of."""
+
+    turn: np.ndarray  # i8 [n], time over `every_us`, a column of its table: a group is judged once in it
+    figures: np.ndarray  # f8 [n, 4], for the sentence; each detector says which
+    shown: np.ndarray  # f8 [n, members], their values
+    share: np.ndarray  # f8 [n, members], how much of the amount each explains; NaN where that has no meaning
 
 
 def no_scores(n: int) -> Scores:

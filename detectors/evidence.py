@@ -13,13 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from detectors.contract import NO_SLOT
+from detectors.group_said import SAYINGS
 from detectors.limits_said import OWN_UNIT, limit_text, saying
 from detectors.program import Lane, Program
 from detectors.slots import Facts
-from detectors.tracks import Change
+from detectors.tracks import Change, Explained
 from detectors.wording import Finding, clock, number, quantity, sentence, span_en, span_zh, unit_text
 from schemas.alert import Alert, Evidence
 from schemas.catalogue import Category, catalogue
@@ -27,6 +29,7 @@ from schemas.clock import to_datetime, to_us
 from schemas.rule import Rule
 
 SHOWN_NEIGHBOURS = 5
+EXPLAINS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,23 @@ class Neighbours:
     known: int = 0
     agreeing: int = 0
     shown: list[dict[str, Any]] = field(default_factory=list)
+
+
+def members_of(program: Program, told: Explained) -> Neighbours:
+    """Those of a group that were known, who explain most of it first; `agrees`: a quarter of it or more."""
+    known = np.flatnonzero(np.isfinite(told.shown))
+    share = np.nan_to_num(told.share[known], nan=0.0)
+    most = known[np.argsort(-share, kind="stable")][:SHOWN_NEIGHBOURS]
+    return Neighbours(
+        shown=[
+            {
+                "subject": program.sensors[int(told.rows[i])].key,
+                "value": float(told.shown[i]),
+                "agrees": bool(told.share[i] >= EXPLAINS),
+            }
+            for i in most.tolist()
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +299,25 @@ def _blind(program: Program, lane: Lane, change: Change) -> Seen:
     return Seen(*what, value=float(points), unit=None, condition="gateway_down")
 
 
+def _together(program: Program, lane: Lane, change: Change) -> Seen:
+    """A group; detectors/group_said.py has the words."""
+    _, category = _category(program, lane, change)
+    facts = lane.bound_of(change.track).facts
+    told = change.told
+    names = [] if told is None else [program.sensors[row].point for row in told.rows.tolist()]
+    said = SAYINGS[lane.detector.name](category, facts, told, names, change)
+    limit = facts.limits.limit[change.level - 1]
+    return Seen(
+        said.zh,
+        said.en,
+        value=_finite(said.value),
+        unit=said.unit,
+        limit=limit * said.factor if math.isfinite(limit) else None,
+        condition=lane.detector.name,
+        window_us=said.window_us,
+    )
+
+
 _SAW: dict[str, Callable[[Program, Lane, Change], Seen]] = {
     "threshold": _threshold,
     "stuck": _stuck,
@@ -288,4 +327,5 @@ _SAW: dict[str, Callable[[Program, Lane, Change], Seen]] = {
     "seasonal": _seasonal,
     "silence": _silence,
     "blind-area": _blind,
+    **dict.fromkeys(SAYINGS, _together),
 }

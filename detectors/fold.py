@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, withdrawn
+from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, members_of, withdrawn
 from detectors.intake import NEVER
 from detectors.memory import Memory
 from detectors.program import Lane, Program
@@ -170,6 +170,8 @@ class Partition(Memory):
                     changes = self._ripen(tracks, scope, tick.city_us)
                 case "gaps":
                     changes = self._gaps(tracks, scope, tick.city_us)
+                case "groups":
+                    changes = self._groups(tracks, scope, tick.city_us)
                 case _:
                     changes = self._gateways(tracks, scope, tick.city_us)
             out += [self._alert(i, c, tick.wall_us, None, self._neighbours(i, c)) for c in changes]
@@ -205,6 +207,27 @@ class Partition(Memory):
         self.changed[row] = True
         return tracks.judge(track, self.heard_at[row], working[track].astype(np.float64), city_us)
 
+    def _groups(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
+        """Those whose turn it is by their first member's clock; a member is as old as its clock says."""
+        row = tracks.lane.row
+        gateway = self.program.gateway[row]
+        able = scope[gateway] & ~self.intake.blind[gateway] & (self.last_at[row] != NEVER)
+        passed = np.where(able, self.intake.city[gateway] - self.last_received[row], 0)
+        clock = np.where(able, self.last_at[row] + np.maximum(passed, 0), NEVER)
+        turn = clock // tracks.lane.table.every_us[tracks.lane.kind]
+        track = np.flatnonzero(able & (turn > tracks.state.turn))
+        if not len(track):
+            return []
+        self.changed[row[track]] = True
+        clock = clock[track]
+
+        def newest(rows: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            heard = self.last_at[rows] != NEVER
+            age = np.where(heard, city_us - self.last_received[rows], 0)
+            return self.last_value[rows], np.where(heard, clock[of] - np.maximum(age, 0), NEVER)
+
+        return tracks.together(track, clock, newest, city_us)
+
     def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
         gateway = tracks.lane.row
         blind = self.intake.blind[gateway]
@@ -218,6 +241,8 @@ class Partition(Memory):
 
     def _neighbours(self, lane: int, change: Change, rounds: Rounds | None = None) -> Neighbours:
         tracks = self.tracks[lane]
+        if change.told is not None:
+            return members_of(self.program, change.told)
         if not tracks.lane.detector.compares or change.change == "clear":
             return Neighbours()
         row = int(tracks.lane.row[change.track])

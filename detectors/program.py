@@ -17,6 +17,7 @@ from detectors import episode
 from detectors.around import Around, Key, Sources, lay_out
 from detectors.binding import relevant
 from detectors.contract import Arrays, Bound, Detector
+from detectors.members import groups
 from detectors.registry import DETECTORS
 from detectors.schedule import masks
 from schemas.catalogue import Category, catalogue
@@ -190,6 +191,14 @@ def _lanes(
                 if not rule.selector.zones or gateway.zone in rule.selector.zones:
                     bound = detector.bind(rule, None, None, gateway.interval_s)
                     _place(drafts, detector, i, number, bound)
+            continue
+        if detector.bind_group is not None:
+            found, lacking = groups(rule, sensors, zones, each=detector.each)
+            unguarded += [Unguarded(sensors[row].sensor, rule.name, reason) for row, reason in lacking]
+            for row, members in found:
+                bound = detector.bind_group(rule, catalogue()[sensors[row].category or ""], members)
+                unguarded += [Unguarded(sensors[row].sensor, rule.name, reason) for reason in bound.reasons]
+                _place(drafts, detector, row, number, bound)
             continue
         binding = _Bindings(rule, detector, around)
         categories = rule.selector.categories or tuple(by_category)

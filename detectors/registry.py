@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detectors import (
+    balance,
     blind,
     components,
     deviation,
@@ -30,8 +31,12 @@ DETECTORS: dict[str, Detector] = {
         seasonal.DETECTOR,
         blind.DETECTOR,
         silence.DETECTOR,
+        balance.DETECTOR,
     )
 }
+
+ROLES: dict[str, frozenset[str]] = {"balance": frozenset(balance.TAKEN)}
+"""Detectors that judge sensors together, and the roles that their rules may name."""
 
 # Of columns that are one vector; offline so far (detectors/recorded.py), no rule names them.
 GROUP_DETECTORS: dict[str, GroupDetector] = {

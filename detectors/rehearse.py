@@ -41,7 +41,7 @@ def rehearse(rule: Rule, trial: Trial) -> Outcome:
     """Raises TrialError for texts that say nothing (cityvigil/rule_checks.py names their place)."""
     category = trial.category or next(iter(rule.selector.categories), "")
     expected = [parse_expected(text) for text in trial.expect]
-    registry = _registry(category, trial, rule.selector)
+    registry = _registry(category, trial, rule.selector, _tags(rule))
     program = compile_program(registry, [replace(rule, mode="live")], 0)
     start = to_us(dt.datetime.fromisoformat(trial.start))
     partition = Partition(program)
@@ -77,21 +77,27 @@ def _text(messages: list[Expected]) -> str:
     ) or "nothing"  # fmt: skip
 
 
-def _registry(category: str, trial: Trial, selector: Selector) -> Registry:
+def _tags(rule: Rule) -> tuple[str, ...]:
+    """Of the tested sensor: those that the rule selects by, and its group's."""
+    by = rule.members.by if rule.members else "zone"
+    return rule.selector.tags if by in ("zone", "asset") else (*rule.selector.tags, f"{by}:test")
+
+
+def _registry(category: str, trial: Trial, selector: Selector, tags: tuple[str, ...]) -> Registry:
     """The tested sensor is one that the rule selects."""
     zone, at = next(iter(selector.zones), ZONE), next(iter(selector.assets), ASSET)
     registry = Registry(version=1)
     registry.apply(Zone(zone, "district", "测试片区", "test zone", 0))
     registry.apply(Gateway(GATEWAY, zone, interval_s=trial.every_s))
     params = {"interval_s": trial.every_s, **trial.params}
-    sensors = [(category, params, at), *(
-        (other.category, {"interval_s": trial.every_s}, at if other.same_asset else f"asset-{i}")
+    sensors = [(category, params, at, tags), *(
+        (other.category, {"interval_s": trial.every_s}, at if other.same_asset else f"asset-{i}", other.tags)
         for i, other in enumerate(trial.others)
     )]  # fmt: skip
-    for number, (key, own, asset) in enumerate(sensors, 1):
+    for number, (key, own, asset, worn) in enumerate(sensors, 1):
         row = catalogue()[key]
         registry.apply(
-            Sensor(number, GATEWAY, f"p{number}", key, row.unit, zone, asset, params=own, tags=selector.tags)
+            Sensor(number, GATEWAY, f"p{number}", key, row.unit, zone, asset, params=own, tags=worn)
         )
     return registry
 

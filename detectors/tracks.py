@@ -6,7 +6,7 @@ message to be written. Nothing here knows about alerts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,17 @@ class Change:
     slot: int
     score: float
     value: float
+    told: Explained | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Of a group: the numbers of its newest judgement, and each member's row, value and share of it."""
+
+    figures: tuple[float, ...]
+    rows: np.ndarray
+    shown: np.ndarray
+    share: np.ndarray
 
 
 class Tracks:
@@ -121,6 +132,33 @@ class Tracks:
         at = np.full(len(track), city_us)
         position = np.full(len(track), -1)
         return self._decide(position, track, at, value, zero, level, scores, reading=True)
+
+    def together(self, track: np.ndarray, clock: np.ndarray, newest: Newest, city_us: int) -> list[Change]:
+        """Of a tick, for groups: `clock` is what their first members' clocks show."""
+        lane = self.lane
+        assert lane.sources is not None
+        inputs, when = gather(lane.sources, track, clock, newest)
+        zero = np.zeros(len(track), np.int64)
+        level, slot = self.episodes.level[track], self.episodes.slot[track]
+        batch = Batch(lane.kind[track], clock, inputs[:, 0], zero, level, slot, inputs, when)
+        state, scores = lane.detector.step(lane.table, _take(self.state, track), batch)
+        _put(self.state, track, state)
+        position = np.full(len(track), -1)
+        changes = self._decide(
+            position, track, clock, batch.value, zero, level, scores, reading=True, shown_at=city_us
+        )
+        return [replace(change, told=self._explained(change.track)) for change in changes]
+
+    def _explained(self, track: int) -> Explained:
+        sources = self.lane.sources
+        assert sources is not None
+        first, width = int(sources.first[track, 0]), int(sources.many[track].sum())
+        return Explained(
+            tuple(self.state.figures[track].tolist()),
+            sources.rows[first : first + width],
+            self.state.shown[track, :width].copy(),
+            self.state.share[track, :width].copy(),
+        )
 
     def _decide(
         self,

@@ -16,7 +16,7 @@ import yaml
 
 from schemas.cards import cards
 from schemas.catalogue import Category, catalogue
-from schemas.rule import Rule, Selector, Trial
+from schemas.rule import Members, Role, Rule, Selector, Trial
 
 OWN_FAULTS = frozenset({"device-silence", "blind-area", "device-stuck"})
 """Live from the first day: where our devices fail, nobody is guarded."""
@@ -93,6 +93,7 @@ def _rules() -> tuple[Rule, ...]:
     rows = catalogue().values()
     rules = [
         *(rule for row in rows if row.key != "device_silence" for rule in _of_row(row)),
+        *_of_districts(),
         *_of_devices(),
     ]
     return tuple(msgspec.structs.replace(rule, tests=trials().get(rule.name, ())) for rule in rules)
@@ -131,6 +132,32 @@ def _of_row(row: Category) -> list[Rule]:
     )
     alarm = {level: cell for level, cell in levels.items() if level != 4}
     return [msgspec.structs.replace(rule, levels=alarm), listed]
+
+
+def _of_districts() -> list[Rule]:
+    """Sensors judged together; where no meter bears the tags, nobody is looked at."""
+    return [
+        Rule(
+            name="water-district-balance",
+            title_zh="供水分区水量平衡",
+            title_en="water balance of a district",
+            detector="balance",
+            network="water",
+            mode="shadow",
+            selector=Selector(categories=("water_main_flow",), tags=("inlet",)),
+            members=Members(
+                every_s=900.0,
+                roles={
+                    "out": Role(tags=("outlet",), optional=True),
+                    "used": Role(categories=("water_bulk_meter_flow",), tags=("used",), optional=True),
+                },
+            ),
+            levels={4: "dev>=10% for 2h", 3: "dev>=20% for 1h", 2: "dev>=50% for 30min"},
+            clear="1 h",
+            response=cards()["water_dma_night_flow"],
+            source="water balance: Lambert and Hirner 2000 (IWA), CJJ 92-2016; ours: the limits",
+        ),
+    ]
 
 
 def _of_devices() -> list[Rule]:

@@ -16,7 +16,9 @@ import yaml
 
 from schemas.card import Card
 
-Detector = Literal["threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal"]
+Detector = Literal[
+    "threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal", "balance"
+]
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -59,6 +61,24 @@ class Group(_Part, frozen=True):
     within_s: float = 600.0
 
 
+class Role(_Part, frozen=True):
+    """Sensors that take part in a group beside those of the selector: all that fit both lists."""
+
+    categories: tuple[str, ...] = ()  # empty: the selector's
+    tags: tuple[str, ...] = ()
+    by: str = ""  # the word of their tags, where a border meter is one group's inlet and another's outlet
+    optional: bool = False
+
+
+class Members(_Part, frozen=True):
+    """Who is judged together: what stands in one zone, at one asset, or bears one tag WORD:NAME."""
+
+    by: str = "zone"  # zone | asset | WORD
+    roles: dict[str, Role] = {}
+    every_s: float = 300.0  # of city time, between two judgements
+    within_s: float = 0.0  # an older value is unknown; 0: three of the member's own intervals
+
+
 class Messages(_Part, frozen=True):
     """What an alert says in place of the detector's own words. Places: see detectors/wording.py."""
 
@@ -72,6 +92,7 @@ class Other(_Part, frozen=True, kw_only=True):
     category: str
     values: tuple[float | str, ...]
     same_asset: bool = True
+    tags: tuple[str, ...] = ()
 
 
 class Trial(_Part, frozen=True, kw_only=True):
@@ -105,6 +126,7 @@ class Rule(
     clear: str = ""  # how long a level must not be kept before it is left; "": as long as raising took
     schedule: Schedule | None = None
     group: Group | None = None
+    members: Members | None = None
     params: dict[str, float] = {}
     messages: Messages = Messages()
     response: Card | None = None

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from detectors.contract import Batch, Bound
 from detectors.fold import Partition
+from detectors.members import groups
 from detectors.program import Program, compile_program
 from detectors.registry import DETECTORS
 from detectors.snapshot import SnapshotError, pack
@@ -30,7 +31,7 @@ from schemas.default_rules import default_rules
 from schemas.frame import Frame
 from schemas.reading import FUTURE_SUSPECT_US
 from schemas.registry import Registry, Sensor
-from schemas.rule import Rule
+from schemas.rule import Members, Role, Rule, Selector
 from tests.builders import (
     a_frame,
     a_gateway,
@@ -97,6 +98,33 @@ SCORING = {
 }
 
 
+TOGETHER = {
+    "balance": (
+        Selector(categories=("heat_primary_return_pressure", "water_main_pressure")),
+        {"out": Role(categories=("gas_manhole_methane",))},
+        "v>=0.05",
+        {"learn_days": 0.0, "span_s": 120.0, "sigma": 0.5},
+    ),
+}
+
+
+def a_rule_of_groups(detector: str) -> Rule:
+    """Nonsense as a district, and quick to learn: something happens in half an hour."""
+    selector, roles, cell, params = TOGETHER[detector]
+    return Rule(
+        name=detector,
+        title_zh=detector,
+        title_en=detector,
+        detector=detector,  # type: ignore[arg-type]  # from the registry
+        network="water",
+        mode="live",
+        selector=selector,
+        members=Members(every_s=60.0, roles=roles),
+        levels={4: cell},
+        params=params,
+    )
+
+
 def a_scoring_rule(detector: str) -> Rule:
     """No default rule names these yet; the limits are low, so that something happens in half an hour."""
     return Rule(
@@ -115,6 +143,8 @@ def rules_of(detector: str) -> list[Rule]:
     found = [rule for rule in default_rules(judgement_live=True) if rule.detector == detector]
     if detector == "ewma":
         return [an_equipment_rule("ewma", params={"lambda": 0.2, "limit": 3.0, "warmup": 3})]
+    if detector in TOGETHER:
+        return [a_rule_of_groups(detector)]
     if detector in SCORING:
         return [a_scoring_rule(detector)]
     if detector == "stuck":
@@ -337,6 +367,12 @@ def test_an_adopted_program_goes_on_as_if_it_had_always_been(log: Log) -> None:
 def bounds_of(name: str) -> list[Bound]:
     detector = DETECTORS[name]
     rule = rules_of(name)[0]
+    if detector.bind_group is not None:
+        found, _ = groups(rule, SENSORS, ["z"] * len(SENSORS), each=detector.each)
+        return [
+            detector.bind_group(rule, catalogue()[group.members[0].sensor.category or ""], group.members)
+            for group in found
+        ]
     if name == "threshold":
         return [
             detector.bind(a_rule(s.category or ""), s, catalogue()[s.category or ""], 60.0)
@@ -357,6 +393,7 @@ def test_a_step_changes_no_argument_and_permuting_tracks_permutes_scores(
     width = max(b.width for b in bounds)
     bounds = [b for b in bounds if b.width == width]
     table = detector.tabulate(bounds)
+    sources = max(len(b.sources) for b in bounds)
     n = 12
     kind = rng.integers(0, len(bounds), n).astype(np.int32)
     order = rng.permutation(n)
@@ -367,7 +404,12 @@ def test_a_step_changes_no_argument_and_permuting_tracks_permutes_scores(
         value = rng.choice([0.0, 0.02, 0.35, 1.0, 3.25, 60.0, 1e12, np.nan], n)
         level = rng.integers(0, 5, n).astype(np.uint8)
         batch = Batch(kind, at, value, np.zeros(n, np.int64), level, np.full(n, 255, np.uint8))
+        if detector.bind_group is not None:
+            inputs = rng.choice([0.0, 0.02, 0.35, 1.0, 1e12, np.nan], (n, sources))
+            batch = batch._replace(inputs=inputs, inputs_at=at[:, None] - rng.integers(0, 60, inputs.shape))
         shuffled = Batch(*(array[order] for array in batch[:6]))
+        if batch.inputs is not None and batch.inputs_at is not None:
+            shuffled = shuffled._replace(inputs=batch.inputs[order], inputs_at=batch.inputs_at[order])
         kept = copy.deepcopy((table, one, batch))
         fresh, scores = detector.step(table, one, batch)
         assert _same(kept, (table, one, batch))

@@ -1,0 +1,68 @@
+"""What a detector of groups says in an alert: numbers and a sentence in zh and en, naming who explains it.
+
+Text only; `evidence.py` puts it beside level, time and source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from detectors.tracks import Change, Explained
+from detectors.wording import quantity
+from schemas.catalogue import Category
+
+MOST_NAMED = 3
+LEAST_SHARE = 0.25
+
+
+class Said(NamedTuple):
+    """`factor`: of the limits, as they are kept, to `unit`."""
+
+    zh: str
+    en: str
+    value: float
+    unit: str | None
+    factor: float = 1.0
+    window_us: int = 0
+
+
+def explaining(told: Explained | None, names: Sequence[str]) -> list[str]:
+    """The members that explain a quarter of it or more, most first."""
+    if told is None:
+        return []
+    share = np.nan_to_num(told.share, nan=0.0)
+    return [names[i] for i in np.argsort(-share, kind="stable").tolist() if share[i] >= LEAST_SHARE][
+        :MOST_NAMED
+    ]
+
+
+def _balance(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    now, usual, off, flowing_in = told.figures if told else (math.nan,) * 4
+    size, at, was = (quantity(x, category.unit, category.resolution) for x in (off, now, usual))
+    who = explaining(told, names)
+    mostly_zh, mostly_en = (
+        (f"，主要见于 {'、'.join(who)}", f", mostly at {', '.join(who)}") if who else ("", "")
+    )
+    share = facts.limits.measure == "dev"
+    part = off / flowing_in if share and flowing_in else math.nan
+    if change.change == "clear":
+        zh, en = f"分区水量平衡恢复：差额 {at}，常态 {was}", f"balance as usual again: {at}, usual {was}"
+    else:
+        rate_zh = f"（占流入 {part:.0%}）" if math.isfinite(part) else ""
+        rate_en = f" ({part:.0%} of the inflow)" if math.isfinite(part) else ""
+        zh = f"分区流入减流出 {at}，比该时段常态 {was} 多 {size}{rate_zh}{mostly_zh}"
+        en = f"in less out {at}: {size}{rate_en} above the usual {was} of this hour{mostly_en}"
+    return Said(
+        zh, en, part * 100 if share else off, "%" if share else category.unit, 100.0 if share else 1.0
+    )
+
+
+SAYINGS: dict[str, Callable[[Category, Any, Explained | None, Sequence[str], Change], Said]] = {
+    "balance": _balance,
+}

@@ -1,0 +1,109 @@
+"""Which sensors a rule judges together: the groups that its selector and roles make in a city.
+
+A group is what stands in one zone, at one asset, or bears one tag ("dma:7" for `by: dma`); those that the
+selector fits come first, then those of each role. Facts only: what is made of their values is the
+detector's. A group that lacks a role is not judged, and is named with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schemas.catalogue import catalogue
+from schemas.registry import Sensor
+from schemas.rule import Members, Role, Rule
+
+MOST_NEIGHBOURS = 16
+
+
+class Member(NamedTuple):
+    """`role` is "" for those that the rule's selector fits."""
+
+    sensor: Sensor
+    role: str
+    within_us: int  # an older value is unknown
+
+
+class Group(NamedTuple):
+    """`row` of the sensor that the group's alerts are about: the first member."""
+
+    row: int
+    members: tuple[Member, ...]
+
+
+class Lacking(NamedTuple):
+    row: int
+    reason: str
+
+
+def groups(
+    rule: Rule, sensors: Sequence[Sensor], zones: Sequence[str], *, each: bool
+) -> tuple[list[Group], list[Lacking]]:
+    """One group for each place, or, with `each`, one for each selected sensor: itself, then its nearest."""
+    wanted = rule.members or Members()
+    own = Role(categories=rule.selector.categories, tags=rule.selector.tags)
+    selected: dict[str, list[int]] = {}
+    others: dict[str, dict[str, list[int]]] = {role: {} for role in wanted.roles}
+    for row, sensor in enumerate(sensors):
+        if sensor.state != "in-service" or sensor.category not in catalogue():
+            continue
+        if rule.selector.fits(zones[row], sensor.asset, sensor.tags) and _is(own, own, sensor):
+            for place in _places(wanted.by, sensor, zones[row]):
+                selected.setdefault(place, []).append(row)
+        for name, role in wanted.roles.items():
+            if _is(role, own, sensor):
+                for place in _places(role.by or wanted.by, sensor, zones[row]):
+                    others[name].setdefault(place, []).append(row)
+    found: list[Group] = []
+    lacking: list[Lacking] = []
+    for place, rows in sorted(selected.items()):
+        roles = {name: [r for r in by.get(place, []) if r not in rows] for name, by in others.items()}
+        missing = [name for name, there in roles.items() if not there and not wanted.roles[name].optional]
+        if missing:
+            lacking.append(Lacking(rows[0], f"nobody at {place} has the role {', '.join(missing)}"))
+            continue
+        beside = [_member(sensors[r], name, wanted) for name, there in roles.items() for r in there]
+        for row in rows if each else rows[:1]:
+            near = _nearest(sensors, row, rows) if each else rows[1:]
+            mine = [_member(sensors[r], "", wanted) for r in (row, *near)]
+            found.append(Group(row, (*mine, *beside)))
+    return found, lacking
+
+
+def _is(role: Role, own: Role, sensor: Sensor) -> bool:
+    categories = role.categories or own.categories
+    return (not categories or sensor.category in categories) and set(role.tags) <= set(sensor.tags)
+
+
+def _places(by: str, sensor: Sensor, zone: str) -> list[str]:
+    if by == "zone":
+        return [zone]
+    if by == "asset":
+        return [sensor.asset] if sensor.asset else []
+    return sorted({tag.partition(":")[2] for tag in sensor.tags if tag.startswith(f"{by}:")})
+
+
+def _member(sensor: Sensor, role: str, wanted: Members) -> Member:
+    stated = sensor.params.get("interval_s")
+    row = catalogue()[sensor.category or ""]
+    every_s = stated if stated is not None and stated > 0 else row.interval_s or 60.0
+    within_s = wanted.within_s or max(3 * every_s, 2 * wanted.every_s)
+    return Member(sensor, role, round(within_s * 1e6))
+
+
+def _nearest(sensors: Sequence[Sensor], row: int, rows: Sequence[int]) -> list[int]:
+    """Others of the place, nearest first; those without coordinates last, by number."""
+    own = sensors[row]
+
+    def away(other: int) -> tuple[float, int]:
+        there = sensors[other]
+        if None in (own.lon, own.lat, there.lon, there.lat):
+            return math.inf, there.sensor
+        assert own.lon is not None and own.lat is not None  # noqa: PT018  # for mypy, said above
+        assert there.lon is not None and there.lat is not None  # noqa: PT018
+        east = (there.lon - own.lon) * math.cos(math.radians(own.lat))
+        return math.hypot(east, there.lat - own.lat), there.sensor
+
+    return sorted((r for r in rows if r != row), key=away)[:MOST_NEIGHBOURS]

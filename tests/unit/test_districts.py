@@ -1,0 +1,181 @@
+"""Sensors judged together, from the simulated readings of a city to the alert: districts and their meters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from cityvigil.quality.city_log import CityLog, registry_of
+from detectors.fold import Partition
+from detectors.members import groups
+from detectors.program import Program, compile_program
+from schemas import alert as alerts
+from schemas.alert import Alert
+from schemas.clock import to_us
+from schemas.control import Control
+from schemas.frame import Frame
+from schemas.registry import Registry
+from schemas.rule import Members, Role, Rule, Selector
+from simulators import effects
+from simulators.city import City
+from simulators.faults import Fault, FaultSpec, Part
+from simulators.network import Network, Planned
+from simulators.rows import rows_network
+from simulators.simulation import Simulation
+from tests.builders import a_registry, a_sensor
+
+MONDAY_US = 1_772_380_800_000_000  # 2026-03-02 00:00 in the city
+DAY_US = 86_400_000_000
+QUARTER_US = 900_000_000
+MINUTE_US = 60_000_000
+DAYS = 5
+_WATER = rows_network("water", "water-devices")
+
+
+class Meters(_WATER):  # type: ignore[misc,valid-type]  # made by a function
+    """The flow meters of a zone alone."""
+
+    name: ClassVar = "water"
+    plan: ClassVar[tuple[Planned, ...]] = tuple(p for p in _WATER.plan if p.category == "water_main_flow")
+
+
+def a_district_rule(**other: object) -> Rule:
+    """Two inlets, an outlet."""
+    return Rule(
+        **{  # type: ignore[arg-type]  # facts of different types
+            "name": "district",
+            "title_zh": "分区",
+            "title_en": "district",
+            "detector": "balance",
+            "network": "water",
+            "mode": "live",
+            "selector": Selector(categories=("water_main_flow",), tags=("inlet",)),
+            "members": Members(every_s=900.0, roles={"out": Role(tags=("outlet",))}),
+            "levels": {4: "dev>=8%", 3: "dev>=30% for 1h"},
+            "params": {"learn_days": 3.0},
+            **other,
+        }
+    )
+
+
+def a_city() -> tuple[City, Registry]:
+    networks: tuple[type[Network], ...] = (Meters,)
+    city = City.build(5, zones=2, density=0.5, networks=networks, every_s=60)
+    registry = registry_of(city)
+    for sensor in list(registry.sensors.values()):
+        tags = ("outlet",) if sensor.point.endswith("03") else ("inlet",)
+        registry.apply(replace(sensor, tags=tags, params={"interval_s": 900.0}))
+    return city, registry
+
+
+def a_leak(city: City, day: float, hours: float, m3_h: float, point: str = "main-flow-01") -> Fault:
+    """More flows in at one inlet of the first zone."""
+    at = np.array(
+        [i for i, s in enumerate(city.sensors) if s.zone == city.zones[0].zone and s.point == point]
+    )
+    onset = MONDAY_US + round(day * DAY_US)
+    spec = FaultSpec("slow-leak", city.zones[0].zone, 0.0, 0.0, m3_h, 3, None)
+    one = np.ones(len(at))
+    end = onset + round(hours * 3600e6)
+    return Fault(spec, onset, end, at, None, (), (Part(at, one, one, effects.rises()),))
+
+
+def quarters(
+    city: City, registry: Registry, faults: Sequence[Fault] = (), days: int = DAYS
+) -> list[Frame | Control]:
+    """What the meters tell every quarter of an hour."""
+    simulation = Simulation(city, faults, MONDAY_US, step_s=60)
+    log, found = CityLog(simulation, registry), []
+    for minute in itertools.islice(_minutes(simulation, log), days * 96):
+        found += minute
+    return found
+
+
+def _minutes(simulation: Simulation, log: CityLog) -> Iterator[list[Frame | Control]]:
+    while True:
+        simulation.now_us += QUARTER_US - MINUTE_US
+        yield next(log.minutes(1))
+
+
+@pytest.fixture(scope="module")
+def leaking() -> tuple[Program, list[Frame | Control]]:
+    city, registry = a_city()
+    log = quarters(city, registry, [a_leak(city, 3.6, 10, 200.0)])
+    return compile_program(registry, [a_district_rule()], 0), log
+
+
+def folded(program: Program, log: Sequence[Frame | Control], cuts: Sequence[int] = ()) -> list[Alert]:
+    partition = Partition(program)
+    edges = [0, *cuts, len(log)]
+    return [a for start, end in itertools.pairwise(edges) for a in partition.fold(log[start:end])]
+
+
+def test_a_leak_of_a_district_is_found_and_laid_at_its_meter(
+    leaking: tuple[Program, list[Frame | Control]],
+) -> None:
+    found = folded(*leaking)
+    onset = MONDAY_US + round(3.6 * DAY_US)
+    first = found[0]
+    assert {a.zone for a in found} == {"shinan-01"}, "the other district is quiet"
+    assert first.change == "raise"
+    assert onset < to_us(first.observed_at) <= onset + 2 * 3_600_000_000
+    assert found[-1].change == "clear"
+    explaining = [n["subject"] for n in first.evidence.neighbours if n["agrees"]]
+    assert [subject.rpartition("/")[2] for subject in explaining] == ["main-flow-01"]
+    assert "main-flow-01" in first.evidence.text_zh
+    assert "mostly at main-flow-01" in first.evidence.text_en
+    assert first.evidence.unit == "%"
+    assert first.evidence.limit == pytest.approx(8.0)
+
+
+def test_cuts_and_snapshots_of_the_log_change_no_message(
+    leaking: tuple[Program, list[Frame | Control]],
+) -> None:
+    program, log = leaking
+    whole = [alerts.encode(a) for a in folded(program, log)]
+    cuts = sorted(np.random.default_rng(3).integers(0, len(log), 12).tolist())
+    assert [alerts.encode(a) for a in folded(program, log, cuts)] == whole
+    parts: list[Alert] = []
+    partition = Partition(program)
+    base = partition.snapshot()
+    for start, end in itertools.pairwise([0, *cuts, len(log)]):
+        partition = Partition.restore(program, base)
+        parts += partition.fold(log[start:end])
+        base = partition.snapshot()
+    assert [alerts.encode(a) for a in parts] == whole
+
+
+def test_a_meter_that_stops_telling_is_no_leak() -> None:
+    city, registry = a_city()
+    log = quarters(city, registry)
+    silent = registry.sensors["gw-water-shinan-01-1", "main-flow-03"].sensor
+    program = compile_program(registry, [a_district_rule()], 0)
+    for entry in log[3 * 96 * 2 :]:
+        if isinstance(entry, Frame):
+            entry.records["sensor"][entry.records["sensor"] == silent] = 999
+    assert folded(program, log) == []
+
+
+def test_groups_are_made_of_zones_assets_or_tags_and_a_missing_role_is_named() -> None:
+    sensors = [
+        a_sensor(1, "water_main_flow", tags=("dma-in:7",)),
+        a_sensor(2, "water_main_flow", tags=("dma-in:8", "dma-out:7")),
+        a_sensor(3, "water_main_flow"),
+    ]
+    rule = a_district_rule(
+        selector=Selector(categories=("water_main_flow",)),
+        members=Members(by="dma-in", roles={"out": Role(by="dma-out")}),
+    )
+    program = compile_program(a_registry(*sensors), [rule], 0)
+    (lane,) = program.lanes
+    assert lane.row.tolist() == [0]
+    assert [one.name for one in lane.bound_of(0).sources] == ["member", "member"]
+    assert [(one.sensor, one.reason) for one in program.unguarded] == [(2, "nobody at 8 has the role out")]
+    found, lacking = groups(rule, sensors, ["z", "z", "z"], each=True)
+    assert [[m.sensor.sensor for m in group.members] for group in found] == [[1, 2]]
+    assert len(lacking) == 1
