@@ -99,7 +99,7 @@ class Detector:
 class Told(NamedTuple):
     """The first fields of the state of a detector of groups: what its newest judgement was made of."""
 
-    turn: np.ndarray  # i8 [n], time over `every_us`, a column of its table: a group is judged once in it
+    turn: np.ndarray  # i8 [n], the newest; kept by tracks.py: `every_us` of its table passes between two
     figures: np.ndarray  # f8 [n, 4], for the sentence; each detector says which
     shown: np.ndarray  # f8 [n, members], their values
     share: np.ndarray  # f8 [n, members], how much of the amount each explains; NaN where that has no meaning

@@ -28,6 +28,8 @@ from schemas.control import Control, Gap, Marks, Ownership, Tick
 from schemas.frame import Frame
 
 __all__ = ["Partition", "SnapshotError"]
+STAGGER_US = 7_919_000
+"""By which the turns of groups differ, so that not all are judged at one tick."""
 
 
 class Partition(Memory):
@@ -214,7 +216,8 @@ class Partition(Memory):
         able = scope[gateway] & ~self.intake.blind[gateway] & (self.last_at[row] != NEVER)
         passed = np.where(able, self.intake.city[gateway] - self.last_received[row], 0)
         clock = np.where(able, self.last_at[row] + np.maximum(passed, 0), NEVER)
-        turn = clock // tracks.lane.table.every_us[tracks.lane.kind]
+        every = tracks.lane.table.every_us[tracks.lane.kind]
+        turn = (clock + self.program.numbers[row] * STAGGER_US % every) // every
         track = np.flatnonzero(able & (turn > tracks.state.turn))
         if not len(track):
             return []
@@ -226,7 +229,7 @@ class Partition(Memory):
             age = np.where(heard, city_us - self.last_received[rows], 0)
             return self.last_value[rows], np.where(heard, clock[of] - np.maximum(age, 0), NEVER)
 
-        return tracks.together(track, clock, newest, city_us)
+        return tracks.together(track, turn[track], clock, newest, city_us)
 
     def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
         gateway = tracks.lane.row

@@ -63,6 +63,26 @@ def _balance(
     )
 
 
+def _neighbours(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    now, usual, off, _ = told.figures if told else (math.nan,) * 4
+    apart, was, size = (quantity(x, category.unit, category.resolution) for x in (now, usual, abs(off)))
+    others = int(np.isfinite(told.shown[1:]).sum()) if told else 0
+    kind_zh, kind_en = category.name_zh, category.quantity
+    if change.change == "clear":
+        zh = f"{kind_zh}测点与相邻 {others} 个测点的差恢复常态：{apart}"
+        en = f"{kind_en}: as far from its {others} neighbours as usual again, {apart}"
+    else:
+        way_zh, way_en = ("偏高", "above") if off > 0 else ("偏低", "below")
+        zh = f"{kind_zh}测点与相邻 {others} 个测点的中位数相差 {apart}，常态 {was}，{way_zh} {size}，疑似漂移"
+        en = f"{kind_en}: {apart} from the median of its {others} neighbours, usually {was};"
+        en = f"{en} {size} {way_en}, the sensor may drift"
+    in_sigmas = facts.limits.measure == "sigma"
+    return Said(zh, en, change.score if in_sigmas else abs(off), "1" if in_sigmas else category.unit)
+
+
 SAYINGS: dict[str, Callable[[Category, Any, Explained | None, Sequence[str], Change], Said]] = {
     "balance": _balance,
+    "neighbours": _neighbours,
 }

@@ -15,7 +15,7 @@ from schemas.catalogue import catalogue
 from schemas.registry import Sensor
 from schemas.rule import Members, Role, Rule
 
-MOST_NEIGHBOURS = 16
+MOST_NEIGHBOURS = 8
 
 
 class Member(NamedTuple):
@@ -41,7 +41,8 @@ class Lacking(NamedTuple):
 def groups(
     rule: Rule, sensors: Sequence[Sensor], zones: Sequence[str], *, each: bool
 ) -> tuple[list[Group], list[Lacking]]:
-    """One group for each place, or, with `each`, one for each selected sensor: itself, then its nearest."""
+    """One group for each place, or, with `each`, one for each selected sensor: itself, then its nearest
+    of the same category."""
     wanted = rule.members or Members()
     own = Role(categories=rule.selector.categories, tags=rule.selector.tags)
     selected: dict[str, list[int]] = {}
@@ -66,7 +67,8 @@ def groups(
             continue
         beside = [_member(sensors[r], name, wanted) for name, there in roles.items() for r in there]
         for row in rows if each else rows[:1]:
-            near = _nearest(sensors, row, rows) if each else rows[1:]
+            alike = [r for r in rows if sensors[r].category == sensors[row].category]
+            near = _nearest(sensors, row, alike) if each else rows[1:]
             mine = [_member(sensors[r], "", wanted) for r in (row, *near)]
             found.append(Group(row, (*mine, *beside)))
     return found, lacking

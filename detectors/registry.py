@@ -8,6 +8,7 @@ from detectors import (
     components,
     deviation,
     ewma,
+    neighbours,
     onestep,
     plausible,
     regime,
@@ -32,10 +33,11 @@ DETECTORS: dict[str, Detector] = {
         blind.DETECTOR,
         silence.DETECTOR,
         balance.DETECTOR,
+        neighbours.DETECTOR,
     )
 }
 
-ROLES: dict[str, frozenset[str]] = {"balance": frozenset(balance.TAKEN)}
+ROLES: dict[str, frozenset[str]] = {"balance": balance.TAKEN, "neighbours": frozenset()}
 """Detectors that judge sensors together, and the roles that their rules may name."""
 
 # Of columns that are one vector; offline so far (detectors/recorded.py), no rule names them.

@@ -133,7 +133,9 @@ class Tracks:
         position = np.full(len(track), -1)
         return self._decide(position, track, at, value, zero, level, scores, reading=True)
 
-    def together(self, track: np.ndarray, clock: np.ndarray, newest: Newest, city_us: int) -> list[Change]:
+    def together(
+        self, track: np.ndarray, turn: np.ndarray, clock: np.ndarray, newest: Newest, city_us: int
+    ) -> list[Change]:
         """Of a tick, for groups: `clock` is what their first members' clocks show."""
         lane = self.lane
         assert lane.sources is not None
@@ -143,6 +145,7 @@ class Tracks:
         batch = Batch(lane.kind[track], clock, inputs[:, 0], zero, level, slot, inputs, when)
         state, scores = lane.detector.step(lane.table, _take(self.state, track), batch)
         _put(self.state, track, state)
+        self.state.turn[track] = turn
         position = np.full(len(track), -1)
         changes = self._decide(
             position, track, clock, batch.value, zero, level, scores, reading=True, shown_at=city_us

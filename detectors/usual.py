@@ -66,7 +66,7 @@ def depart(
     open_now: np.ndarray,
 ) -> tuple[Usual, Departure]:
     """One moment of each track. `floor`: a size below it is rounding. An unknown quantity changes nothing."""
-    n, members = values.shape
+    n, members = values.shape  # no members: nothing is laid at anybody's door
     calm = ~open_now
     rows = np.arange(n)
     known = np.isfinite(quantity)

@@ -1,6 +1,6 @@
 """What a group is judged by: one amount, its limits for levels 1-4, and how long each must be met.
 
-Cells are `v>=N` (in the category's unit), `v>=N sigma`, `dev>=N%`, each with `for TIME`, `for N reports` or
+Cells are `v>=N` (in the category's unit), `v>=Nsigma`, `dev>=N%`, each with `for TIME`, `for N reports` or
 `for N nights`; all cells of a rule measure alike. A level is kept down to four fifths of its limit, or as
 far back as the rule's hysteresis says. An unknown amount (NaN) neither meets nor leaves a level.
 """
@@ -92,13 +92,14 @@ def read(cell: str) -> Condition:
         (group,) = parse_cell(cell)
         (condition,) = group.conditions
     except (ExpressionError, ValueError):
-        raise CellError(f"expected one condition as v>=N, v>=N sigma or dev>=N%, got {cell!r}") from None
+        raise CellError(f"expected one condition as v>=N, v>=Nsigma or dev>=N%, got {cell!r}") from None
     value = condition.value
     plain = value is not None and value.name is None and value.suffix in ("", "%", "sigma")
+    plain = plain and (value is None or value.unit != "sigma")
     known = condition.term.name in ("v", "dev") and not condition.term.span_us and not condition.is_input
     timed = condition.hold is None or (condition.hold.name is None and not condition.hold.within_us)
     if condition.op != ">=" or not (plain and known and timed):
-        raise CellError(f"expected v>=N, v>=N sigma or dev>=N%, and at most `for`, got {cell!r}")
+        raise CellError(f"expected v>=N, v>=Nsigma or dev>=N%, and at most `for`, got {cell!r}")
     _measure(condition)
     return condition
 

@@ -30,6 +30,13 @@ COURSES = (
     "drain_pipe_flow",
 )
 """Quantities with a daily course, for the seasonal detector."""
+MAINS = (
+    "water_main_pressure",
+    "gas_pipe_pressure_medium",
+    "heat_primary_supply_pressure",
+    "heat_primary_return_pressure",
+)
+"""Pressures that rise and fall together, for the comparison of neighbours."""
 WATERS = (
     "water_residual_chlorine",
     "water_residual_chlorine_works",
@@ -39,6 +46,16 @@ WATERS = (
     "drain_sewage_ph",
 )
 """Quantities that do not jump and come back, for the spike detector."""
+
+
+PIPES = (
+    "gas_pipe_pressure_subhigh",
+    "gas_pipe_pressure_medium",
+    "water_main_pressure",
+    "heat_primary_supply_pressure",
+    "heat_primary_return_pressure",
+)
+"""Pressures that fall for good when a pipe breaks: what is back within minutes was the transmitter's."""
 
 
 def rule_name(key: str) -> str:
@@ -157,7 +174,43 @@ def _of_districts() -> list[Rule]:
             response=cards()["water_dma_night_flow"],
             source="water balance: Lambert and Hirner 2000 (IWA), CJJ 92-2016; ours: the limits",
         ),
-    ]
+        *(
+            Rule(
+                name=name,
+                title_zh=title_zh,
+                title_en=title_en,
+                detector="balance",
+                network=network,
+                mode="shadow",
+                selector=Selector(categories=(category,), tags=("inlet",)),
+                members=Members(every_s=300.0, roles={"out": Role(tags=("outlet",))}),
+                levels={4: "dev>=2% for 30min", 3: "dev>=5% for 15min"},
+                clear="30 min",
+                params={"learn_days": 3.0},  # a closed system has no weekly course
+                response=cards()[card],
+                source="mass balance of a closed system: API RP 1149; ours: the limits",
+            )
+            for name, title_zh, title_en, network, category, card in (
+                ("heat-loop-balance", "供热环路流量平衡", "flow balance of a heat loop", "heat",
+                 "heat_circulation_flow", "heat_makeup_flow"),
+                ("gas-main-balance", "燃气管线流量平衡", "flow balance of a gas main", "gas",
+                 "gas_flow_rate", "gas_pipe_pressure_medium"),
+            )
+        ),
+        Rule(
+            name="neighbour-drift",
+            title_zh="测点相对邻近测点漂移",
+            title_en="a gauge drifts away from its neighbours",
+            detector="neighbours",
+            network="device",
+            mode="shadow",
+            selector=Selector(categories=MAINS),
+            members=Members(every_s=900.0),
+            levels={4: "v>=8sigma for 6h"},
+            params={"learn_days": 7.0},
+            source="spatial consistency: Barnes 1964, WMO-No. 8; ours: the limits",
+        ),
+    ]  # fmt: skip
 
 
 def _of_devices() -> list[Rule]:
@@ -227,6 +280,18 @@ def _of_devices() -> list[Rule]:
             selector=Selector(categories=WATERS),
             levels={4: "spike"},
             source="running median: Tukey 1977; ours: the limits",
+        ),
+        Rule(
+            name="device-spike-main",
+            title_zh="压力变送器毛刺",
+            title_en="a pressure that jumps away and is back within minutes",
+            detector="spike",
+            network="device",
+            mode="live",
+            selector=Selector(categories=PIPES),
+            levels={4: "spike"},
+            params={"returned": 30.0, "least": 1e6},
+            source="running median: Tukey 1977; ours: the limit; a departure that stays is the main's own rule's",
         ),
         Rule(
             name="seasonal",

@@ -17,8 +17,9 @@ import yaml
 from schemas.card import Card
 
 Detector = Literal[
-    "threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal", "balance"
-]
+    "threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal", "balance",
+    "neighbours",
+]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 

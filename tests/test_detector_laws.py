@@ -77,11 +77,11 @@ SENSORS = tuple(
     a_sensor(
         10 * (i + 1) + g,
         category,
-        gateway=GATEWAYS[g],
+        gateway=GATEWAYS[g % 2],
         params={"interval_s": 60.0, "design": 400.0},
     )
     for i, category in enumerate(CATEGORIES)
-    for g in range(2)
+    for g in range(2 if i else 4)
 )
 
 
@@ -105,6 +105,7 @@ TOGETHER = {
         "v>=0.05",
         {"learn_days": 0.0, "span_s": 120.0, "sigma": 0.5},
     ),
+    "neighbours": (Selector(categories=CATEGORIES[:1]), {}, "v>=0.05", {"learn_days": 0.0, "sigma": 0.5}),
 }
 
 

@@ -23,7 +23,8 @@ from schemas.registry import Registry
 from schemas.rule import Members, Role, Rule, Selector
 from simulators import effects
 from simulators.city import City
-from simulators.faults import Fault, FaultSpec, Part
+from simulators.faults import Fault, FaultSpec, Part, plant
+from simulators.grids import WaterGrid
 from simulators.network import Network, Planned
 from simulators.rows import rows_network
 from simulators.simulation import Simulation
@@ -70,6 +71,15 @@ def a_city() -> tuple[City, Registry]:
     for sensor in list(registry.sensors.values()):
         tags = ("outlet",) if sensor.point.endswith("03") else ("inlet",)
         registry.apply(replace(sensor, tags=tags, params={"interval_s": 900.0}))
+    return city, registry
+
+
+def a_network_of_mains() -> tuple[City, Registry]:
+    """Eight pressures of one solved network."""
+    city = City.build(5, zones=1, density=0.15, networks=(WaterGrid,), every_s=60)
+    registry = registry_of(city)
+    for sensor in list(registry.sensors.values()):
+        registry.apply(replace(sensor, params=sensor.params | {"interval_s": 900.0}))
     return city, registry
 
 
@@ -159,6 +169,32 @@ def test_a_meter_that_stops_telling_is_no_leak() -> None:
         if isinstance(entry, Frame):
             entry.records["sensor"][entry.records["sensor"] == silent] = 999
     assert folded(program, log) == []
+
+
+def test_a_sensor_that_drifts_from_its_neighbours_is_named_and_no_other() -> None:
+    city, registry = a_network_of_mains()
+    zone = city.zones[0].zone
+    spec = FaultSpec("sensor-drift", zone, 3.4 * 86400, 36 * 3600.0, 0.002, 4, None)
+    drift = plant(spec, city, MONDAY_US, 1.0)
+    rule = Rule(
+        name="drift",
+        title_zh="漂移",
+        title_en="drift",
+        detector="neighbours",
+        network="device",
+        mode="live",
+        selector=Selector(categories=("water_main_pressure",)),
+        members=Members(every_s=900.0),
+        levels={4: "v>=6sigma for 3h"},
+        params={"learn_days": 3.0},
+    )
+    program = compile_program(registry, [rule], 0)
+    found = folded(program, quarters(city, registry, [drift]))
+    assert {a.subject for a in found} == set(drift.subjects)
+    assert [a.change for a in found if a.change != "update"] == ["raise"]
+    assert to_us(found[0].observed_at) - drift.onset_us < DAY_US
+    assert "median of its 7 neighbours" in found[0].evidence.text_en
+    assert len(found[0].evidence.neighbours) == 5
 
 
 def test_groups_are_made_of_zones_assets_or_tags_and_a_missing_role_is_named() -> None:
