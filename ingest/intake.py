@@ -87,6 +87,7 @@ class _Gateway:
     epochs: Epochs[Message] = field(default_factory=Epochs)
     heard_us: int = 0
     newest_us: int | None = 0  # of its readings' times; None: there are some that this process has not seen
+    again: int = 0  # frames that it sent although they had gone on, since this was asked last
 
 
 class Intake:
@@ -188,6 +189,14 @@ class Intake:
                     marks[f"{name}/{epoch}"] = (stream.mark.contiguous, *stream.mark.ahead)
         return found
 
+    def sent_again(self, partition: int) -> dict[str, int]:
+        """Frames that gateways of a partition have sent again since this was asked last."""
+        found: dict[str, int] = {}
+        for name, gateway in self._gateways.items():
+            if gateway.again and self._partition(name) == partition:
+                found[name], gateway.again = gateway.again, 0
+        return found
+
     async def refuse(
         self, source: str, reason: Reason, raw: bytes, detail: str, now_us: int, count: int
     ) -> None:
@@ -219,6 +228,7 @@ class Intake:
 
     def _again(self, key: Hashable, message: Message, came: Origin) -> None:
         """It went on before: answered when, or as soon as, it is in Kafka."""
+        self._gateway(came.gateway).again += 1
         waiting = self._pending.get(key)
         if waiting is not None:
             waiting.append((message, came))

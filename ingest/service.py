@@ -283,7 +283,8 @@ class Ingest:
             for number, marks in enumerate(self._intake.marks()):
                 last = waiting[number]
                 if last is None or last.done():
-                    record = Marks(self._ingest, self._generation, marks)
+                    again = self._intake.sent_again(number)
+                    record = Marks(self._ingest, self._generation, marks, again)
                     waiting[number] = self._lanes[number].put(control.encode(record))
 
     async def _look(self) -> None:

@@ -14,12 +14,14 @@ from schemas.registry import Registry
 LONGEST_STEP_US = 5_000_000
 """Of wall time: what a process that was suspended did not hear is not silence of others."""
 
-GRACE_WALL_US = 10_000_000
+LEAST_WALL_US = 10_000_000
+"""Where the city's time runs faster than people's, connecting and a slow machine take so much of ours."""
 
 
 class Hearing:
     def __init__(self, scale: float, silent: Iterable[str] = ()) -> None:
         self._scale = scale
+        self._least_us = round(LEAST_WALL_US * scale) if scale > 1 else 0
         self._heard_us = 0  # city time for which we have been able to hear
         self._last_wall_us: int | None = None
         self._heard: dict[str, int] = {}
@@ -44,14 +46,10 @@ class Hearing:
         """The silent gateways of each partition, sorted. A gateway new to the registry gets its allowance."""
         found: list[list[str]] = [[] for _ in range(partitions)]
         for gateway, entry in registry.gateways.items():
-            allowance_us = round(entry.allowance_s * 1_000_000)
+            allowance_us = max(round(entry.allowance_s * 1_000_000), self._least_us)
             if gateway not in self._heard:
-                self._heard[gateway] = self._heard_us + self._grace(allowance_us)
+                self._heard[gateway] = self._heard_us
             if gateway in self._silent or self._heard_us - self._heard[gateway] > allowance_us:
                 self._silent.add(gateway)
                 found[registry.partition_of(gateway) % partitions].append(gateway)
         return [tuple(sorted(some)) for some in found]
-
-    def _grace(self, allowance_us: int) -> int:
-        """Beyond the allowance: connecting takes wall time, of which a fast city has little."""
-        return max(0, round(GRACE_WALL_US * self._scale) - allowance_us) if self._scale > 1 else 0

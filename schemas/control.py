@@ -56,11 +56,13 @@ class RulesVersion(msgspec.Struct, frozen=True, tag="rules", tag_field="control"
 
 class Marks(msgspec.Struct, frozen=True, tag="marks", tag_field="control"):
     """What ingest had in Kafka of each gateway when this was written: "gateway/epoch" ->
-    [contiguous, sequences ahead of it ...]."""
+    [contiguous, sequences ahead of it ...]. `again`: how many frames each gateway has sent again since the
+    marks before."""
 
     ingest: str
     generation: int
     marks: dict[str, tuple[int, ...]]
+    again: dict[str, int] = {}
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="control"):

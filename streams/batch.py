@@ -7,6 +7,7 @@ apart, because a column of numbers has no place for them. Bad bytes are counted,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class Batch:
         self.ledger: dict[Key, Account] = {}
         self.texts: list[Text] = []
         self.repeats: list[tuple[str, int, int]] = []  # gateway, readings, received: frames seen before
+        self.again: Counter[str] = Counter()  # frames that ingest saw again, by gateway
         self.sensed: list[int] = []  # wall time of each segment's publish, or of its receipt
         self.city_us = 0  # the newest receipt
         self.rows = 0
@@ -90,6 +92,8 @@ class Batch:
             key = (record.gateway, record.epoch)
             if mark := self._mark(key):
                 self._move(key, mark, skip_to(mark, record.last), new=0)
+        elif isinstance(record, control.Marks):
+            self.again.update(record.again)
 
     def _frame(self, packed: Frame) -> None:
         segments, records = packed.segments, packed.records

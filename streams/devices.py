@@ -47,10 +47,13 @@ with page as (
     where day >= %(day)s group by gateway
 )
 select page.*, coalesce(heard.sensors, 0) as sensors, heard.n, heard.late, heard.poor, heard.last_at,
-    coalesce(twice.repeats, 0) as repeats, coalesce(l.stored, 0)::bigint as stored,
+    coalesce(twice.repeats, 0) as repeats, coalesce(g.frames, 0)::bigint as again,
+    (coalesce(l.answered, 0) + coalesce(l.loose, 0))::bigint as frames,
+    coalesce(l.stored, 0)::bigint as stored,
     coalesce(l.rejected, 0)::bigint as rejected, coalesce(l.given_up, 0)::bigint as given_up,
     a.since as silent_since
 from page left join heard using (gateway) left join twice using (gateway) left join ledger l using (gateway)
+left join gateway_again g using (gateway)
 left join alerts a on a.subject = 'gateway/' || page.gateway and a.rule = 'blind-area' and a.state = 'active'
 order by gateway
 """
@@ -102,6 +105,15 @@ class Devices:
         """By day, newest first."""
         query = "select * from sensor_health where sensor = %(sensor)s order by day desc"
         return await self._rows(query, {"sensor": sensor})
+
+    async def refused(self, sensor: int, now: dt.datetime) -> int:
+        """Readings of yesterday and today that were rejected and named this sensor's point."""
+        query = (
+            "select coalesce(sum(n), 0)::bigint as n from sensor_rejects"
+            " where sensor = %(sensor)s and day >= %(day)s"
+        )
+        (row,) = await self._rows(query, {"sensor": sensor, "day": first_day(now)})
+        return int(row["n"])
 
     async def gateways(
         self,

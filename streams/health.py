@@ -141,6 +141,7 @@ async def forget(connection: psycopg.AsyncConnection, city_us: int) -> None:
     before = to_datetime(city_us + CITY_OFFSET_US - DAYS_KEPT * DAY_US).date()
     await connection.execute("delete from sensor_health where day < %s", [before])
     await connection.execute("delete from gateway_repeats where day < %s", [before])
+    await connection.execute("delete from sensor_rejects where day < %s", [before])
 
 
 async def _write(connection: psycopg.AsyncConnection, taken: Tally) -> None:

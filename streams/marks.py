@@ -76,6 +76,12 @@ async def save(
         )
 
 
+_ADD_AGAIN = """
+insert into gateway_again (gateway, frames) select * from unnest(%s::text[], %s::bigint[])
+on conflict (gateway) do update set frames = gateway_again.frames + excluded.frames
+"""
+
+
 async def account(connection: psycopg.AsyncConnection, ledger: Mapping[Key, Account]) -> None:
     """Adds what a transaction brought to the ledger."""
     if ledger:
@@ -90,3 +96,9 @@ async def account(connection: psycopg.AsyncConnection, ledger: Mapping[Key, Acco
                 [str(one.given_up) for one in ledger.values()],
             ],
         )
+
+
+async def count_again(connection: psycopg.AsyncConnection, again: Mapping[str, int]) -> None:
+    """Adds the frames that gateways sent again."""
+    if again:
+        await connection.execute(_ADD_AGAIN, [list(again), list(again.values())])

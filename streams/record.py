@@ -144,6 +144,7 @@ class Record:
                 bad_rejects = await refused.store(connection, gathered.rejects)
                 await marks.save(connection, batch.marks, gathered.offsets)
                 await marks.account(connection, batch.ledger)
+                await marks.count_again(connection, batch.again)
         self._marks.update(batch.marks)
         self._offsets.update(gathered.offsets)
         self._count(batch)

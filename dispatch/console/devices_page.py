@@ -85,15 +85,7 @@ async def list_gateways(request: Request) -> Response:
         "gateways.html",
         page="devices",
         tab="gateways",
-        rows=[
-            {
-                **row,
-                **shares(row),
-                "repeat_share": _share(row["repeats"], row["repeats"] + (row["n"] or 0)),
-                "reject_share": _share(row["rejected"], row["rejected"] + row["stored"]),
-            }
-            for row in shown
-        ],
+        rows=[{**row, **shares(row), **gateway_shares(row)} for row in shown],
         asked=asked,
         waiting=await devices_of(desk).waiting(),
         following=_next("/devices/gateways", asked, shown[-1]["gateway"]) if len(rows) > PAGE else None,
@@ -110,15 +102,17 @@ async def show_device(request: Request) -> Response:
     now = to_datetime(desk.clock.city_us(desk.now()))
     (row,) = await devices.sensors(now=now, after=sensor["sensor"] - 1, limit=1)
     gateways = await devices.gateways(now=now, q=sensor["gateway"], limit=50)
+    gateway = next((one for one in gateways if one["gateway"] == sensor["gateway"]), None)
+    refused = await devices.refused(sensor["sensor"], now)
     return await framed(
         request,
         user,
         "device.html",
         page="devices",
-        sensor={**sensor, **told(row, now)},
+        sensor={**sensor, **told(row, now), "reject_share": _share(refused, refused + (row["n"] or 0))},
         category=catalogue().get(sensor["category"] or ""),
         days=[{**day, **shares(day)} for day in await devices.health(sensor["sensor"])],
-        gateway=next((one for one in gateways if one["gateway"] == sensor["gateway"]), None),
+        gateway={**gateway, **gateway_shares(gateway)} if gateway else None,
         from_=(now - dt.timedelta(days=1)).isoformat(),
         to=now.isoformat(),
         now=now,
@@ -148,6 +142,15 @@ def state_now(row: Mapping[str, Any], now: dt.datetime) -> str:
 def shares(row: Mapping[str, Any]) -> dict[str, float | None]:
     """Late and poor readings of all; None where there were none, which is not zero."""
     return {"late_share": _share(row["late"], row["n"]), "poor_share": _share(row["poor"], row["n"])}
+
+
+def gateway_shares(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Of a gateway: readings that stand twice in the log, frames that it sent again, readings rejected."""
+    return {
+        "repeat_share": _share(row["repeats"], row["repeats"] + (row["n"] or 0)),
+        "again_share": _share(row["again"], row["again"] + row["frames"]),
+        "reject_share": _share(row["rejected"], row["rejected"] + row["stored"]),
+    }
 
 
 def _share(part: int | None, whole: int | None) -> float | None:

@@ -231,6 +231,7 @@ async def test_time_versions_and_marks_are_in_every_partition(stack: Stack, gate
     quiet = f"{gateway.name}-quiet"
     async with running(an_ingest(stack, now=lambda: now_us() + later_us)):
         await gateway.send(a_frame(1), 1)
+        await gateway.send(a_frame(1), 1)
         offset = await register(stack, [Gateway(quiet, "silent-01", silent_after_s=4)], version=11)
 
         async def seen(kind: type, partition: int) -> list[Any]:
@@ -250,6 +251,7 @@ async def test_time_versions_and_marks_are_in_every_partition(stack: Stack, gate
         while f"{gateway.name}/1" not in ((await seen(Marks, 0)) or [Marks("", 0, {})])[-1].marks:
             await asyncio.sleep(0.1)
         assert (await seen(Marks, 0))[-1].marks[f"{gateway.name}/1"] == (1,)
+        assert sum(one.again.get(gateway.name, 0) for one in await seen(Marks, 0)) == 1
         for partition in (0, 1):
             assert await seen(Clock, partition) == [Clock(0, 0, 1.0)]
             ticks_there = await seen(Tick, partition)

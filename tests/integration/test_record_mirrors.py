@@ -25,12 +25,13 @@ from cityvigil.sensor_files import GatewayRow, SensorRow, ZoneRow
 from cityvigil.stack import Stack
 from cityvigil.wiring import now_us
 from dispatch.console.desk import Classified
-from schemas import registry, reject
+from schemas import control, registry, reject
 from schemas.catalogue import catalogue
-from schemas.clock import CityClock
+from schemas.clock import CityClock, to_datetime
+from schemas.control import Marks
 from schemas.registry import WAITING_BASE, Registry, Sensor
 from schemas.reject import Reject
-from schemas.topics import REJECTS, SENSORS
+from schemas.topics import READINGS, REJECTS, SENSORS
 from streams.record import Record
 from tests.integration.record_log import settings_of
 from tests.services import a_database
@@ -201,12 +202,19 @@ async def test_an_import_that_came_between_is_noticed(
 async def test_rejects_are_kept_with_their_beginning_and_counted_once_by_source_and_reason(
     fresh_stack: Stack, dsn: str, unique: str
 ) -> None:
-    at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    at = to_datetime(now_us() // 1_000_000 * 1_000_000)
     refused = [
         Reject(source=unique, reason="syntax", received_at=at, raw=b"\0{" * 5000, detail="cut\0 JSON"),
         Reject(source=unique, reason="syntax", received_at=at + dt.timedelta(seconds=1), raw=b"", count=3),
-        Reject(source=unique, reason="range", received_at=at, raw=b"x"),
+        Reject(source=unique, reason="range", received_at=at, raw=b"x", point="known"),
+        Reject(source=unique, reason="range", received_at=at, raw=b"x", point="not registered"),
     ]
+    known = Sensor(WAITING_BASE + 78, unique, "known", None, None, None, state="waiting")
+    await compacted.append(fresh_stack.kafka, SENSORS, [(known.key.encode(), registry.encode(known))])
+    again = Marks("ingest-1", 1, {}, {unique: 3})
+    await compacted.append(fresh_stack.kafka, READINGS, [(b"", control.encode(again))])
+    async with a_historian(fresh_stack.kafka, dsn):
+        await until_there(dsn, "select 1 from sensors where gateway = %s", [unique])
     messages = [(unique.encode(), reject.encode(one)) for one in refused]
     for some in ([*messages, (b"x", b"no reject")], messages[2:]):
         _, last = await compacted.append(fresh_stack.kafka, REJECTS, some)
@@ -216,9 +224,12 @@ async def test_rejects_are_kept_with_their_beginning_and_counted_once_by_source_
             )
     counts = "select reason, n, last_at from reject_counts where source = %s order by reason"
     assert await until_there(dsn, counts, [unique]) == [
-        ("range", 2, at),
+        ("range", 4, at),
         ("syntax", 4, at + dt.timedelta(seconds=1)),
     ]
+    of_point = "select day, n from sensor_rejects where sensor = %s"
+    assert await until_there(dsn, of_point, [known.sensor]) == [((at + dt.timedelta(hours=8)).date(), 2)]
+    assert await until_there(dsn, "select frames from gateway_again where gateway = %s", [unique]) == [(3,)]
     rows = await until_there(
         dsn, "select detail, raw, size from rejects where source = %s order by log_offset limit 1", [unique]
     )

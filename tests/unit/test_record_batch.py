@@ -64,6 +64,13 @@ def test_a_gap_that_was_given_up_closes_the_mark() -> None:
     assert batch.bad == []
 
 
+def test_frames_that_ingest_saw_again_are_added_up() -> None:
+    batch = Batch({})
+    for again in ({"gw-1": 2}, {"gw-1": 1, "gw-2": 5}, {}):
+        batch.add(control.encode(control.Marks("ingest-1", 1, {}, again)))
+    assert batch.again == {"gw-1": 3, "gw-2": 5}
+
+
 @given(
     st.lists(st.one_of(st.integers(1, 30), st.tuples(st.integers(1, 30), st.integers(0, 5))), min_size=1),
     st.integers(1, 7),
