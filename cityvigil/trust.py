@@ -66,7 +66,7 @@ class Trust:
     async def trust(self) -> Mapping[str, Any]:
         async with self._looking:
             if self._now_us() - self._answered_us > FRESH_US:
-                self._answer = await self._database() | await self._log()
+                self._answer = await self._database() | await self.stream()
                 self._answered_us = self._now_us()
             return self._answer
 
@@ -81,27 +81,31 @@ class Trust:
             await self._follow()
             return self._in_force.registry, self._in_force.registry_end
 
-    async def _log(self) -> dict[str, Any]:
+    async def stream(self) -> dict[str, Any]:
+        """What the log says."""
         try:
             await self._follow()
-            ticks, delays = await self._tails()
+            ticks, delays, held = await self._tails()
         except KafkaError:
             return {}
         return {
             "stream_age_s": max(0.0, (self._now_us() - min(ticks)) / 1e6) if ticks else None,
+            "held": "disk" if held else None,
             "ingest_lag_s": float(np.percentile(delays, 99)) / 1e6 if delays else None,
             "rules_version": self._in_force.rules_version,
             "unguarded": self._in_force.unguarded,
         }
 
-    async def _tails(self) -> tuple[list[int], list[int]]:
-        """Wall time of each partition's newest tick; publish to receipt of recent frames, microseconds."""
+    async def _tails(self) -> tuple[list[int], list[int], bool]:
+        """Wall time of each partition's newest tick; publish to receipt of recent frames, microseconds;
+        whether an ingest says that it takes nothing in."""
         partitions = [TopicPartition(topics.READINGS.name, p) for p in range(self._partitions)]
         self._consumer.assign(partitions)
         ends = await self._consumer.end_offsets(partitions)
         for tp in partitions:
             self._consumer.seek(tp, max(0, ends[tp] - TAIL))
         ticks: dict[int, int] = {}
+        held: dict[int, bool] = {}
         delays: list[int] = []
         while any([await self._consumer.position(tp) < ends[tp] for tp in partitions]):
             for tp, messages in (await self._consumer.getmany(timeout_ms=500)).items():
@@ -109,12 +113,14 @@ class Trust:
                     if frame.kind_of(message.value) is frame.Kind.control:
                         record = control.decode(message.value)
                         if isinstance(record, control.Tick):
-                            ticks[tp.partition] = record.wall_us
+                            ticks[tp.partition], held[tp.partition] = record.wall_us, False
+                        elif isinstance(record, control.Held):
+                            held[tp.partition] = True
                     else:
                         segments = frame.decode(message.value).segments
                         said = segments[segments["published_wall"] > 0]
                         delays += (said["received_wall"] - said["published_wall"]).tolist()
-        return list(ticks.values()), delays
+        return list(ticks.values()), delays, any(held.values())
 
     async def _follow(self) -> None:
         """Reads what is new on the rules and sensors topics."""

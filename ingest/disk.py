@@ -33,12 +33,12 @@ class Disk:
         self._used = used
         self._limit = limit
         self._changed = changed
-        self._share = 0.0
+        self.share = 0.0
         self._unknown = False
 
     def why(self) -> str:
         return (
-            f"Kafka's disk is {self._share:.0%} full, the limit is {self._limit:.0%}: nothing is answered"
+            f"Kafka's disk is {self.share:.0%} full, the limit is {self._limit:.0%}: nothing is answered"
             f" until {RELIEF:.0%} come free"
         )
 
@@ -58,7 +58,7 @@ class Disk:
         else:
             self._unknown = False
         _USED.set(share)
-        self._share = share
+        self.share = share
         full = is_full(share, self._limit, self.is_full)
         if full == self.is_full:
             return

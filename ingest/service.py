@@ -36,7 +36,7 @@ from ingest.silence import Hearing
 from ingest.tail import Tail, newest_generation, read_tails
 from schemas import control, topics
 from schemas.clock import CityClock
-from schemas.control import Clock, Control, Marks, Ownership, RegistryVersion, RulesVersion, Tick
+from schemas.control import Clock, Control, Held, Marks, Ownership, RegistryVersion, RulesVersion, Tick
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ TICK_S = 1.0
 FAST_TICK_S = 0.1  # of wall time, when city time runs faster than it
 MARKS_S = 5.0
 LOOK_S = 1.0
+HELD_S = 10.0
 SUSPENDED_US = 5_000_000
 """A look so late: what was to come meanwhile lies unread, or went to a successor."""
 
@@ -255,26 +256,39 @@ class Ingest:
 
     async def _tick(self) -> None:
         """Time goes on in every partition, unless its last tick still waits. A deaf ingest, or one whose
-        disk is full, says nothing: to those who read the log, time then stands still rather than running
-        without readings."""
+        disk is full, says none: to those who read the log, time then stands still rather than running
+        without readings. Why, it says now and then."""
         interval_s = FAST_TICK_S if self._clock.scale > 1 else TICK_S
         waiting: list[asyncio.Future[None] | None] = [None] * self._partitions
+        loop, told = asyncio.get_running_loop(), -HELD_S
         while True:
             await asyncio.sleep(interval_s)
             session = self._session
             wall_us = self._now()
             connected = session is not None and session.connected
             self._hearing.pass_time(wall_us, hearing=connected and not (session and session.is_paused))
-            if not connected or self._disk.is_full:
+            if self._disk.is_full:
+                if loop.time() - told >= HELD_S:
+                    told = loop.time()
+                    self._put(waiting, [self._held(wall_us)] * self._partitions)
+                continue
+            if not connected:
                 continue
             silent = self._hearing.silent(self._follower.registry, self._partitions)
-            for number, lane in enumerate(self._lanes):
-                last = waiting[number]
-                if last is None or last.done():
-                    tick = Tick(
-                        self._ingest, self._generation, self._clock.city_us(wall_us), wall_us, silent[number]
-                    )
-                    waiting[number] = lane.put(control.encode(tick))
+            city_us = self._clock.city_us(wall_us)
+            self._put(
+                waiting, [Tick(self._ingest, self._generation, city_us, wall_us, one) for one in silent]
+            )
+
+    def _held(self, wall_us: int) -> Held:
+        return Held(self._ingest, self._generation, wall_us, round(self._disk.share, 3))
+
+    def _put(self, waiting: list[asyncio.Future[None] | None], records: Sequence[Control]) -> None:
+        """One for each partition, except where the last one still waits."""
+        for number, (lane, record) in enumerate(zip(self._lanes, records, strict=True)):
+            last = waiting[number]
+            if last is None or last.done():
+                waiting[number] = lane.put(control.encode(record))
 
     async def _mark(self) -> None:
         waiting: list[asyncio.Future[None] | None] = [None] * self._partitions
@@ -293,7 +307,7 @@ class Ingest:
         while True:
             await asyncio.sleep(LOOK_S)
             now_us = self._now()
-            suspended = now_us - last_us > SUSPENDED_US
+            suspended = abs(now_us - last_us) > SUSPENDED_US  # or our clock was set, back as well as on
             hears = self._session is not None and self._session.connected and not self._session.is_paused
             if hears and not suspended:
                 self._intake.give_up(now_us)

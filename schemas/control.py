@@ -24,6 +24,16 @@ class Tick(msgspec.Struct, frozen=True, tag="tick", tag_field="control"):
     silent: tuple[str, ...] = ()
 
 
+class Held(msgspec.Struct, frozen=True, tag="held", tag_field="control"):
+    """Said now and then in place of ticks: this ingest takes nothing in, because the log's disk is full,
+    `used` of it. Time stands still meanwhile."""
+
+    ingest: str
+    generation: int
+    wall_us: int
+    used: float
+
+
 class Clock(msgspec.Struct, frozen=True, tag="clock", tag_field="control"):
     """The city clock of this installation."""
 
@@ -74,7 +84,7 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="control"):
     last: int
 
 
-Control = Tick | Clock | Ownership | RegistryVersion | RulesVersion | Marks | Gap
+Control = Tick | Held | Clock | Ownership | RegistryVersion | RulesVersion | Marks | Gap
 
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 from starlette.requests import HTTPConnection
@@ -118,6 +118,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """How far the screen can be believed; what `trust()` must answer, all of it optional."""
 
     stream_age_s: float | None = None  # wall seconds since the newest tick was processed
+    held: Literal["disk"] | None = None  # why ingest takes nothing in
     ingest_lag_s: float | None = None  # from receipt to Kafka, p99 of the last minute
     gateways: int | None = None
     gateways_offline: int | None = None

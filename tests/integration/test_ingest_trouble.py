@@ -13,8 +13,9 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from cityvigil import gateways
+from cityvigil import gateways, trust
 from cityvigil import stack as local
 from cityvigil.stack import Stack
 from ingest import service
@@ -23,6 +24,7 @@ from schemas.registry import Gateway, Sensor, Zone
 from schemas.reject import Reject
 from schemas.sequence import Mark, Seen, observe
 from tests.integration.ingest_bench import (
+    PARTITIONS,
     AGateway,
     Payload,
     a_known_gateway,
@@ -299,6 +301,9 @@ async def test_on_a_full_disk_nothing_is_answered_and_nothing_lost_when_there_is
         asked = [gateway.publish([{"n": "p", "v": n}], n) for n in range(2, 30)]
         plain = [{"n": "q", "t": now_us() / 1e6, "v": 7}]
         gateway.publish(plain)
+        async with trust.opened(stack.kafka, AsyncConnectionPool(open=False), PARTITIONS, now_us) as duty:
+            while (await duty.stream())["held"] != "disk":  # what the duty screen shows
+                await asyncio.sleep(0.05)
     stop = asyncio.Event()
     again = an_ingest_on_it()
     task = asyncio.create_task(again.run(stop))
@@ -309,6 +314,9 @@ async def test_on_a_full_disk_nothing_is_answered_and_nothing_lost_when_there_is
     for one in asked:
         assert await gateway.answer(one) == {"status": "stored"}
     await until(lambda: again.not_ready() is None, "it is ready again")
+    async with trust.opened(stack.kafka, AsyncConnectionPool(open=False), PARTITIONS, now_us) as duty:
+        while (await duty.stream())["held"] is not None:
+            await asyncio.sleep(0.05)
     while len(found := await rows(stack, gateway.name)) < 30:
         await asyncio.sleep(0.1)
     stop.set()

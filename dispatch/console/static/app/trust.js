@@ -4,7 +4,9 @@ export function showTrust(health, boot) {
   if (!health) return;
   const words = boot.words.trust;
   const seconds = (value) => (value == null ? "–" : value < 0.95 ? `${Math.round(value * 1000)} ms` : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`);
-  put("stream_age", seconds(health.stream_age_s), health.stream_age_s == null ? "unknown" : health.stream_age_s > 5 ? "bad" : "");
+  const age = seconds(health.stream_age_s);
+  if (health.held) put("stream_age", `${words.held} · ${age}`, "bad");
+  else put("stream_age", age, health.stream_age_s == null ? "unknown" : health.stream_age_s > 5 ? "bad" : "");
   put("ingest_lag", seconds(health.ingest_lag_s), health.ingest_lag_s > 2 ? "bad" : "");
   const offline = health.gateways_offline;
   put(
