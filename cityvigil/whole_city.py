@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 SERVICES = ("ingest", "detect", "record", "dispatch", "bypass", "console")
 READY_WITHIN_S = 90.0
+SENSORS_READ_S = 200.0
+"""So many more sensors may take a second more: each service reads the registry, on one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
                 f" got {plan.detect_workers}"
             )
         await migrate(settings, judgement_live=plan.judgement_live)
+        sensors = 0
         if plan.scenario:
-            await enter(plan.scenario, plan.data, settings)
+            sensors = await enter(plan.scenario, plan.data, settings)
             # A simulator that is killed goes on with its faults; a city that is started anew has new ones.
             (plan.data / "truth.jsonl").unlink(missing_ok=True)
         supervisor = Supervisor(plan.data)
@@ -100,11 +103,13 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
             for child in children:
                 supervisor.keep(child)
             console = f"http://127.0.0.1:{plan.console_port}"
-            await _until_ready(plan.data, len(children))
+            await _until_ready(plan.data, len(children), sensors)
             if plan.scenario and plan.simulators:
                 port = process.pick_ports(1)[0]
-                zones = plan.scenario.city().zones
-                await asyncio.to_thread(demo_cameras.enter, settings.postgres, zones, port)
+                city = plan.scenario
+                await asyncio.to_thread(
+                    demo_cameras.enter, settings.postgres, city.city().zones, port, city.seed, city.cameras
+                )
                 supervisor.keep(Child("simulate", ["simulate"], environ | _health(port), port))
             yield WholeCity(plan.data, found, clock, console, supervisor, settings, environ)
         finally:
@@ -129,8 +134,9 @@ def status(data: Path) -> dict[str, object]:
     return result
 
 
-async def enter(scenario: Scenario, data: Path, settings: Settings) -> None:
-    """Registers the scenario's city, and gives each of its gateways a credential that simulators find."""
+async def enter(scenario: Scenario, data: Path, settings: Settings) -> int:
+    """Registers the scenario's city, and gives each of its gateways a credential that simulators find; how
+    many sensors it has."""
     city = scenario.city()
     known = await read_registry(settings.kafka)
     if any(gateway.gateway not in known.gateways for gateway in city.gateways):
@@ -148,6 +154,7 @@ async def enter(scenario: Scenario, data: Path, settings: Settings) -> None:
     if missing:
         known_secrets |= await asyncio.to_thread(gateways.add_many, data, missing)
         process.write_atomically(path, json.dumps(known_secrets))
+    return len(city.sensors)
 
 
 def detect_worker(environ: Mapping[str, str], number: int) -> Child:
@@ -169,9 +176,9 @@ def _children(environ: dict[str, str], console_port: int, detect_workers: int) -
     return children
 
 
-async def _until_ready(data: Path, services: int) -> None:
+async def _until_ready(data: Path, services: int, sensors: int = 0) -> None:
     """Raises CannotRun, naming the first service that is not ready in time and where its log is."""
-    deadline = time.monotonic() + READY_WITHIN_S
+    deadline = time.monotonic() + READY_WITHIN_S + sensors / SENSORS_READ_S
     while True:
         rows = await asyncio.to_thread(_supervised, data)
         waiting = [(row["name"], why) for row in rows if (why := await asyncio.to_thread(_ready, row))]
