@@ -127,6 +127,7 @@ class Session:
         if wire is None:
             return
         if self.connected:
+            self._since_us = max(self._since_us, self._now())  # of an orderly end, not of the connection
             self._say_we_are(online=False)
         self._write(packets.GOODBYE)
         self._flush()
