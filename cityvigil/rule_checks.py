@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from detectors.expression import ExpressionError, parse_groups
+from detectors.fitted import loaded
 from detectors.hold import parse_hold
 from detectors.registry import ROLES
 from detectors.schedule import ScheduleError, parse_hours
@@ -19,6 +20,7 @@ from detectors.trial import TrialError, parse_expected, parse_values
 from detectors.verdict import CellError, limits_of, read
 from detectors.wording import PLACES
 from schemas.catalogue import catalogue
+from schemas.model import Model, ModelError
 from schemas.rule import Members, Rule
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -36,6 +38,7 @@ def wrong_with(rule: Rule) -> list[Wrong]:
         *_names(rule),
         *_levels(rule),
         *_members(rule),
+        *_model(rule),
         *_times(rule),
         *_messages(rule),
         *_response(rule),
@@ -64,6 +67,19 @@ def _levels(rule: Rule) -> Iterator[Wrong]:
             for group in parse_groups(cell):
                 if isinstance(group, ExpressionError):
                     yield Wrong(place, group.at, f"expected {group.expected}, found {group.found}")
+
+
+def _model(rule: Rule) -> Iterator[Wrong]:
+    if rule.detector != "fitted":
+        if rule.model is not None:
+            yield Wrong("model", 0, f"expected detector fitted with a model, got {rule.detector}")
+    elif rule.model is None:
+        yield Wrong("model", 0, "expected a model file; `cityvigil rules fit` writes one")
+    elif isinstance(rule.model, Model):
+        try:
+            loaded(rule.model)
+        except ModelError as error:
+            yield Wrong("model", 0, str(error))
 
 
 def _members(rule: Rule) -> Iterator[Wrong]:

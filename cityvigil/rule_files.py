@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from msgspec.structs import replace
 
 from cityvigil import rule_units
 from cityvigil.errors import CannotRun
-from cityvigil.rule_checks import wrong_with
+from cityvigil.rule_checks import Wrong, wrong_with
+from schemas.model import ModelError, decode
 from schemas.rule import Rule, RuleError, from_yaml
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
@@ -72,8 +74,22 @@ def check(text: str, where: str) -> tuple[Rule | None, list[str]]:
             message = f"{where}:{_place(text, at[1] if at else '')}: {f'{at[1]}: ' if at else ''}{what}"
         return None, [message]
     rule, units = rule_units.converted(rule)
-    found = [*wrong_with(rule), *units]
+    rule, models = _with_model(rule, Path(where).parent)
+    found = [*wrong_with(rule), *units, *models]
     return rule, [f"{where}:{_place(text, place, at)}: {what}" for place, at, what in found]
+
+
+def _with_model(rule: Rule, folder: Path) -> tuple[Rule, list[Wrong]]:
+    """The rule with what the file holds that it names."""
+    if not isinstance(rule.model, str):
+        return rule, []
+    path = folder / rule.model
+    try:
+        return replace(rule, model=decode(path.read_bytes())), []
+    except OSError as error:
+        return rule, [Wrong("model", 0, f"{path}: {error.strerror}")]
+    except ModelError as error:
+        return rule, [Wrong("model", 0, f"{path}: {error}")]
 
 
 def _place(text: str, place: str, at: int = 0) -> str:

@@ -82,7 +82,26 @@ def _neighbours(
     return Said(zh, en, change.score if in_sigmas else abs(off), "1" if in_sigmas else category.unit)
 
 
+def _fitted(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    times, count = f"{change.score:.1f}", len(names)
+    who = explaining(told, names)
+    worst_zh, worst_en = (f"，最异常的是 {who[0]}", f", {who[0]} departs most") if who else ("", "")
+    if change.change == "clear":
+        zh, en = (
+            f"{count} 个测点的联合残差恢复常态",
+            f"the residual of {count} sensors together is as usual again",
+        )
+    else:
+        zh = f"{count} 个测点的联合残差为模型限值的 {times} 倍{worst_zh}（模型 {facts.version}）"
+        en = f"{count} sensors together: residual {times} times the model's limit{worst_en}"
+        en = f"{en} (model {facts.version})"
+    return Said(zh, en, change.score, "1")
+
+
 SAYINGS: dict[str, Callable[[Category, Any, Explained | None, Sequence[str], Change], Said]] = {
     "balance": _balance,
     "neighbours": _neighbours,
+    "fitted": _fitted,
 }

@@ -5,13 +5,10 @@ from __future__ import annotations
 from detectors import (
     balance,
     blind,
-    components,
-    deviation,
     ewma,
+    fitted,
     neighbours,
-    onestep,
     plausible,
-    regime,
     seasonal,
     silence,
     spike,
@@ -19,7 +16,6 @@ from detectors import (
     threshold,
 )
 from detectors.contract import Detector
-from detectors.group import GroupDetector
 
 DETECTORS: dict[str, Detector] = {
     detector.name: detector
@@ -34,14 +30,16 @@ DETECTORS: dict[str, Detector] = {
         silence.DETECTOR,
         balance.DETECTOR,
         neighbours.DETECTOR,
+        fitted.DETECTOR,
     )
 }
 
-ROLES: dict[str, frozenset[str]] = {"balance": balance.TAKEN, "neighbours": frozenset()}
+ROLES: dict[str, frozenset[str]] = {
+    "balance": balance.TAKEN,
+    "neighbours": frozenset(),
+    "fitted": frozenset(),
+}
 """Detectors that judge sensors together, and the roles that their rules may name."""
 
-# Of columns that are one vector; offline so far (detectors/recorded.py), no rule names them.
-GROUP_DETECTORS: dict[str, GroupDetector] = {
-    detector.name: detector
-    for detector in (components.DETECTOR, deviation.DETECTOR, onestep.DETECTOR, regime.DETECTOR)
-}
+# Of columns that are one vector: files offline (detectors/recorded.py), rules with a model live.
+GROUP_DETECTORS = fitted.FITTABLE

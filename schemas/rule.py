@@ -15,10 +15,11 @@ import msgspec
 import yaml
 
 from schemas.card import Card
+from schemas.model import Model
 
 Detector = Literal[
     "threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal", "balance",
-    "neighbours",
+    "neighbours", "fitted",
 ]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -128,6 +129,7 @@ class Rule(
     schedule: Schedule | None = None
     group: Group | None = None
     members: Members | None = None
+    model: Model | str | None = None  # a file beside the rule's; its content once that is read
     params: dict[str, float] = {}
     messages: Messages = Messages()
     response: Card | None = None

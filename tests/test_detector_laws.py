@@ -8,6 +8,7 @@ it is, cutting it anywhere, restoring anywhere and listing sensors in another or
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.contract import Batch, Bound
+from detectors.fitted import fit
 from detectors.fold import Partition
 from detectors.members import groups
 from detectors.program import Program, compile_program
@@ -29,6 +31,7 @@ from schemas.catalogue import catalogue
 from schemas.control import Control
 from schemas.default_rules import default_rules
 from schemas.frame import Frame
+from schemas.model import Model
 from schemas.reading import FUTURE_SUSPECT_US
 from schemas.registry import Registry, Sensor
 from schemas.rule import Members, Role, Rule, Selector
@@ -105,8 +108,17 @@ TOGETHER = {
         "v>=0.05",
         {"learn_days": 0.0, "span_s": 120.0, "sigma": 0.5},
     ),
+    "fitted": (Selector(categories=CATEGORIES[:1]), {}, "v>=1", {}),
     "neighbours": (Selector(categories=CATEGORIES[:1]), {}, "v>=0.05", {"learn_days": 0.0, "sigma": 0.5}),
 }
+
+
+def a_model() -> Model:
+    """Of four sensors of the city; what it was fitted on is noise."""
+    values = np.random.default_rng(4).normal(0.02, 0.01, (200, 4))
+    at = after(0) + np.arange(200) * 60_000_000
+    names = tuple(f"{sensor.gateway}/{sensor.point}" for sensor in SENSORS[:4])
+    return fit("components", names, at, values, ("", ""))
 
 
 def a_rule_of_groups(detector: str) -> Rule:
@@ -121,6 +133,7 @@ def a_rule_of_groups(detector: str) -> Rule:
         mode="live",
         selector=selector,
         members=Members(every_s=60.0, roles=roles),
+        model=a_model() if detector == "fitted" else None,
         levels={4: cell},
         params=params,
     )
@@ -426,8 +439,11 @@ def _same(a: object, b: object) -> bool:
         return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
     if a is None or b is None:
         return a is b
-    assert isinstance(a, tuple)
-    assert isinstance(b, tuple)
+    if dataclasses.is_dataclass(a):
+        names = [field.name for field in dataclasses.fields(a)]
+        return type(a) is type(b) and all(_same(getattr(a, name), getattr(b, name)) for name in names)
+    if not isinstance(a, tuple) or not isinstance(b, tuple):
+        return a == b
     return all(_same(x, y) for x, y in zip(a, b, strict=True))
 
 

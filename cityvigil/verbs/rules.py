@@ -1,4 +1,4 @@
-"""`cityvigil rules check|test|export|schema|list|publish|...`: rules as files, and as the live set.
+"""`cityvigil rules check|test|export|schema|fit|list|publish|...`: rules as files, and as the live set.
 
 The work is done in `cityvigil/rule_files.py`, `cityvigil/rule_trials.py` and `cityvigil/rule_set.py`; here
 are only the words and exit codes. `backtest` and `diff` need a history to run over, which this version does
@@ -21,12 +21,13 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import rule_files, rule_set, rule_trials, where
+from cityvigil import rule_files, rule_fit, rule_set, rule_trials, where
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import read_registry
 from cityvigil.rule_set import RuleSet
 from cityvigil.unguarded import Row, work_list
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
+from detectors.fitted import FITTABLE
 from schemas.default_rules import default_rules
 from schemas.rule import Rule, json_schema, to_yaml
 
@@ -58,6 +59,14 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     export.set_defaults(run=_export)
     schema = actions.add_parser("schema", help="the JSON Schema of a rule file")
     schema.set_defaults(run=_schema)
+
+    fit = actions.add_parser("fit", help="a model of a clean history, for a rule of detector fitted")
+    fit.add_argument("history", metavar="CSV", help="a time and a column GATEWAY/POINT for each sensor")
+    fit.add_argument("out", metavar="MODEL", help="the model file to write, as NAME.model.json")
+    fit.add_argument("--with", dest="detector", choices=sorted(FITTABLE), default="components",
+                     help="what is fitted (default components: PCA)")  # fmt: skip
+    fit.add_argument("--time", metavar="COLUMN", help="the column of times, if its name does not say so")
+    fit.set_defaults(run=_fit)
 
     show = actions.add_parser("list", help="the live set")
     show.set_defaults(run=_list)
@@ -125,6 +134,12 @@ def _export(args: argparse.Namespace) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(to_yaml(rule), encoding="utf-8")
     print(f"{len(rules)} rules below {folder}")
+    return 0
+
+
+def _fit(args: argparse.Namespace) -> int:
+    model = rule_fit.fit_file(Path(args.history), Path(args.out), args.detector, args.time)
+    print(f"{args.out}: {model.detector} {model.version}, {len(model.names)} sensors, {model.rows} rows")
     return 0
 
 
