@@ -300,7 +300,10 @@ class Conditions:
         if op is None or value is None or term.of is None:
             raise Unjudged("nothing to compare with")
         column = self._source(term.of, None, NO_INTERVAL)
-        span = max(term.span_us, round(3e6 * (self.interval_s or 0.0)))  # sampled when we report ourselves
+        own_us = round(1e6 * (self.interval_s or 0.0))  # sampled when we report ourselves
+        span = max(term.span_us, 3 * own_us)
+        if term.name == "sum" and span > term.span_us:  # more time would be more of it
+            span = max(term.span_us, own_us) + own_us // 2
         limit = self.limit(value)
         low, high = interval(op, limit)
         found = replace(blank, side=SIDES[op], limit=limit, low=low, high=high, percent=value.suffix == "%")

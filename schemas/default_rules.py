@@ -291,7 +291,7 @@ def _of_devices() -> list[Rule]:
             selector=Selector(categories=PIPES),
             levels={4: "spike"},
             params={"returned": 30.0, "least": 1e6},
-            source="running median: Tukey 1977; ours: the limit; a departure that stays is the main's own rule's",
+            source="running median: Tukey 1977; ours: the limit; what stays is for the main's own rule",
         ),
         Rule(
             name="seasonal",

@@ -201,6 +201,7 @@ def _planted(
     made = []
     for zone in zones:
         for i in range(count):
+            place = f"{_ASSETS[domain]}-{zone.zone}"
             lon, lat = zone.lon + rng.normal(0, 0.006), zone.lat + rng.normal(0, 0.005)
             made.append(
                 Sensor(
@@ -209,7 +210,9 @@ def _planted(
                     category=plan.category,
                     unit=row.unit,
                     zone=zone.zone,
-                    asset=f"{_ASSETS[domain]}-{zone.zone}",
+                    asset=f"{place}-{i + 1:02d}"
+                    if domain == "homecare"
+                    else place,  # a home is a place of its own
                     lon=round(lon, 5),
                     lat=round(lat, 5),
                     params=network.site(plan.category, rng) | stated,

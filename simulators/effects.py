@@ -30,6 +30,10 @@ class Bend(NamedTuple):
 
 
 Effect = Callable[[Bend], Floats]
+STRIKE_S = 10
+"""Of a breaker: a burst, and the pause after it."""
+NIGHT_S = 12 * 3600
+FRONT_MS = 12.0
 
 
 def fills(ramp_s: float = 120) -> Effect:
@@ -126,6 +130,21 @@ def _fire(growth: str, what: str) -> tuple[Floats, Floats]:
 def is_set(b: Bend) -> Floats:
     """A state, or a value whatever it was."""
     return np.full_like(b.truth, b.magnitude)
+
+
+def strikes(b: Bend) -> Floats:
+    """A machine at work: so many seconds at the magnitude, as many at rest."""
+    return b.magnitude * b.share if b.since_s % (2 * STRIKE_S) < STRIKE_S else b.truth
+
+
+def cools(b: Bend) -> Floats:
+    """How far the daily minimum has fallen, once a night of air at the magnitude has come: from 0 Cel."""
+    return np.maximum(b.truth, -b.magnitude * b.share * min(1.0, b.since_s / NIGHT_S))
+
+
+def blows(b: Bend) -> Floats:
+    """The wind of a front, whatever the cold behind it."""
+    return np.maximum(b.truth, FRONT_MS * b.share)
 
 
 def is_nothing(b: Bend) -> Floats:

@@ -53,10 +53,14 @@ class Simulation:
         self._by_gateway = np.argsort(city.gateway_of, kind="stable")
         self._turns = np.array([plan.interval_s // TURN_S for plan in city.planned])
 
-    def misbehaving(self, faults: Sequence[Fault]) -> Simulation:
-        """A second city that has lived as this one has, and from now on has these faults."""
+    def misbehaving(self, faults: Sequence[Fault], step_s: int = TURN_S) -> Simulation:
+        """A second city that has lived as this one has, and from now on has these faults. Its steps may be
+        finer, each a whole share of those here."""
         other = copy.deepcopy(self, {id(self.city): self.city})
         other.faults, other._lines = faults, Lines(self.city, faults)
+        finer = self._step_us // (step_s * S_US)
+        other._step_us, other._slots = step_s * S_US, self._slots * finer
+        other._slot, other._phase = self._slot * finer, self._phase * finer
         return other
 
     def step(self) -> list[Report]:

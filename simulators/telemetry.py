@@ -40,7 +40,7 @@ class Lines:
             (fault, KINDS[fault.spec.kind].telemetry, index.get(fault.gateway or ""))
             for fault in faults
             if KINDS[fault.spec.kind].telemetry
-            in ("drops", "spikes", "clock", "late", "repeats", "disorders")
+            in ("drops", "spikes", "scales", "clock", "late", "repeats", "disorders")
         ]
         self._kept: dict[int, list[Report]] = {}
         self._released_us: dict[int, int] = {}

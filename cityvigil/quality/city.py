@@ -98,7 +98,7 @@ class Living:
         """A copy of the city in which these faults happen, minute by minute."""
         now_us = self.simulation.now_us
         faults = [plant(planted.spec, self.city, now_us, 1.0) for planted in play.faults]
-        log = self.log.misbehaving(faults)
+        log = self.log.misbehaving(faults, play.step_s)
         partition = Partition.restore(self.program, self.partition.snapshot())
         every = TICK_MIN if play.minutes > LONG_MIN else 1
         for entries in _ticking(log.minutes(play.minutes), every):

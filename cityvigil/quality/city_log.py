@@ -60,10 +60,10 @@ class CityLog:
     def now_us(self) -> int:
         return self._simulation.now_us
 
-    def misbehaving(self, faults: Sequence[Fault]) -> CityLog:
+    def misbehaving(self, faults: Sequence[Fault], step_s: int) -> CityLog:
         """The log of a second city that has lived as this one, and from now on has these faults."""
         other = copy.deepcopy(self, {id(self._city): self._city, id(self._simulation): None})
-        other._simulation = self._simulation.misbehaving(faults)
+        other._simulation = self._simulation.misbehaving(faults, step_s)
         return other
 
     def _step(self) -> list[Frame | Control]:

@@ -22,7 +22,7 @@ from detectors.hold import parse_hold
 from schemas.catalogue import Category, catalogue
 from schemas.default_rules import cells
 from simulators.city import WHOLE
-from simulators.effects import Bend, Effect
+from simulators.effects import STRIKE_S, Bend, Effect, strikes
 from simulators.faults import GATHERS_S, FaultSpec
 from simulators.kinds import KINDS, Kind
 from simulators.weather import LAGS_S
@@ -66,6 +66,7 @@ class Play:
 
     faults: tuple[Planted, ...]
     minutes: int
+    step_s: int = MINUTE_S
 
 
 @functools.cache
@@ -116,7 +117,7 @@ def chain_plays(zones: Sequence[str], rng: np.random.Generator, names: Iterable[
         ):
             since_min = int(rng.integers(5, 30))
             faults += [_planted(kind, zone, since_min + after, rng, name) for kind, after in cascades()[name]]
-        found.append(Play(tuple(faults), _minutes(faults)))
+        found.append(_of(faults))
     return found
 
 
@@ -234,7 +235,14 @@ def _meets(kind: str) -> set[str]:
 
 def _play(slots: list[tuple[str, str]], rng: np.random.Generator) -> Play:
     faults = [_planted(kind, zone, int(rng.integers(5, 60)), rng) for kind, zone in slots]
-    return Play(tuple(faults), _minutes(faults))
+    return _of(faults)
+
+
+def _of(faults: Sequence[Planted]) -> Play:
+    """Bursts take steps finer than a minute to be seen."""
+    minutes = round(max(f.spec.onset_s + f.spec.duration_s for f in faults) / 60) + 15
+    bursts = any(KINDS[fault.spec.kind].bend is strikes for fault in faults)
+    return Play(tuple(faults), minutes, STRIKE_S if bursts else MINUTE_S)
 
 
 def _planted(kind: str, zone: str, since_min: int, rng: np.random.Generator, cascade: str = "") -> Planted:
@@ -243,7 +251,3 @@ def _planted(kind: str, zone: str, since_min: int, rng: np.random.Generator, cas
     unit = None if row.level is None else "-"
     spec = FaultSpec(kind, zone, since_min * 60.0, row.minutes * 60.0, magnitude, row.level, unit)
     return Planted(spec, due_s(kind), cascade)
-
-
-def _minutes(faults: Sequence[Planted]) -> int:
-    return round(max(f.spec.onset_s + f.spec.duration_s for f in faults) / 60) + 15
