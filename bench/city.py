@@ -50,10 +50,12 @@ def rules() -> list[Rule]:
 
 
 class Readings:
-    """Frames of one gateway after another, round and round; a sensor is read once a second."""
+    """Frames of one gateway after another, round and round; a sensor is read `times` a second, and so often
+    in a frame: of `POINTS` / `times` sensors then."""
 
-    def __init__(self, program: Program, *, abnormal: float = 0.001, seed: int = 7) -> None:
+    def __init__(self, program: Program, *, abnormal: float = 0.001, seed: int = 7, times: int = 1) -> None:
         self._rng = np.random.default_rng(seed)
+        self._times = times
         self._program = program
         n = len(program.sensors)
         self._usual, self._noise = np.zeros(n), np.zeros(n)
@@ -93,14 +95,17 @@ class Readings:
         for _ in range(count):
             round_, gateway = divmod(self.number, self._gateways)
             self.number += 1
-            rows = np.arange(gateway * POINTS, min((gateway + 1) * POINTS, len(self._usual)))
-            at = T0_US + round_ * SECOND_US + gateway * SECOND_US // self._gateways
+            first = gateway * POINTS
+            rows = np.arange(first, min(first + POINTS // self._times, len(self._usual)))
+            now = T0_US + round_ * SECOND_US + gateway * SECOND_US // self._gateways
+            at = now - np.repeat(np.arange(self._times)[::-1] * SECOND_US // self._times, len(rows))
+            rows = np.tile(rows, self._times)
             records = np.zeros(len(rows), RECORD)
             records["time"], records["sensor"] = at, self._program.numbers[rows]
             records["value"] = self._usual[rows] + self._noise[rows] * self._rng.standard_normal(len(rows))
             segment = np.zeros(1, SEGMENT)
             segment["epoch"], segment["sequence"], segment["count"] = 1, round_ + 1, len(rows)
-            segment["received_at"] = segment["received_wall"] = segment["published_wall"] = at + 50_000
+            segment["received_at"] = segment["received_wall"] = segment["published_wall"] = now + 50_000
             segment["flags"] = SegmentFlag.sequenced
             yield Frame(segment, records, (f"gw-{gateway:04d}",))
 

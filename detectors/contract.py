@@ -3,7 +3,8 @@
 `bind` turns a rule and a sensor into facts (limits, holds), `tabulate` makes arrays of them, `fresh` the
 state before the first reading, `step` takes one reading of each of several tracks, `ripen` says what
 holds have matured by the clock alone, `screen` which readings `step` need not see when nothing is running
-(None: it must see all). Scoring ends here: raising and clearing is detectors/episode.py.
+(None: it must see all), `sweep` takes many readings of calm tracks at once and says which of them `step`
+has to see one by one. Scoring ends here: raising and clearing is detectors/episode.py.
 No function changes its arguments; NaN and any finite value are fine.
 """
 
@@ -35,6 +36,25 @@ class Batch(NamedTuple):
     slot: np.ndarray  # u1, the condition it stands on, NO_SLOT none
     inputs: np.ndarray | None = None  # f8 [n, sources], what others tell; NaN unknown
     inputs_at: np.ndarray | None = None  # i8, and when they were measured
+
+
+class Block(NamedTuple):
+    """Several readings each of different tracks without an episode: a column a track, its oldest first. A
+    column that has fewer than others ends with rows of its last time and the value NaN."""
+
+    kind: np.ndarray  # i4 [n]
+    at: np.ndarray  # i8 [T, n]
+    value: np.ndarray  # f8 [T, n]
+    readings: np.ndarray  # i8 [n]
+    inputs: np.ndarray | None = None  # f8 [T, n, sources]
+
+
+class Swept(NamedTuple):
+    """What a block said of each track; all but `speaks` holds only where it does not speak."""
+
+    speaks: np.ndarray  # bool, a level may be met or a hold has begun: to be taken step by step
+    pending: np.ndarray  # bool, as in Scores, after the last reading
+    running: np.ndarray  # bool
 
 
 class Scores(NamedTuple):
@@ -86,6 +106,7 @@ class Detector:
     step: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]]
     ripen: Callable[[Arrays, Arrays, Batch], Scores] | None = None
     screen: Callable[[Arrays, np.ndarray, np.ndarray], np.ndarray | None] | None = None
+    sweep: Callable[[Arrays, Arrays, Block], tuple[Arrays, Swept]] | None = None
     looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways | groups
     compares: bool = False  # whether neighbours say something about the same cause
     bind_among: Callable[[Rule, Sensor, Category, float, Key], Bound] | None = None  # in place of `bind`

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Bound, Detector, Fall, Scores, no_scores
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -77,44 +77,69 @@ def fresh(table: Table, kind: np.ndarray) -> Chart:
     return Chart(np.zeros(n, np.int32), zero, zero, zero, np.zeros(n, np.int32), np.zeros(n, np.int64))
 
 
+class Judged(NamedTuple):
+    score: np.ndarray
+    out: np.ndarray  # bool, outside the limits
+    kept: np.ndarray  # bool, outside half of them
+    again: np.ndarray  # bool, it has been out for so long that learning begins anew
+
+
 @np.errstate(all="ignore")
-def step(table: Table, state: Chart, batch: Batch) -> tuple[Chart, Scores]:
-    kind, value = batch.kind, batch.value
-    weight, limit, warmup = table.weight[kind], table.limit[kind], table.warmup[kind]
+def _advance(own: Table, state: Chart, at: np.ndarray, value: np.ndarray) -> tuple[Chart, Judged]:
+    """One reading a track; `own` has a row for each."""
     first = state.learned == 0
     mean = np.where(first, value, state.mean)
-    average = np.where(first, value, (1 - weight) * state.average + weight * value)
-    sigma = np.sqrt(np.maximum(state.variance, table.floor[kind] ** 2))
-    score = (average - mean) / (sigma * np.sqrt(weight / (2 - weight)))
-    beyond = ~(np.abs(score) <= limit)
-    warm = state.learned >= warmup
-    out = warm & beyond
-    kept = warm & ~(np.abs(score) <= limit / 2)
+    average = np.where(first, value, (1 - own.weight) * state.average + own.weight * value)
+    sigma = np.sqrt(np.maximum(state.variance, own.floor**2))
+    score = (average - mean) / (sigma * np.sqrt(own.weight / (2 - own.weight)))
+    warm = state.learned >= own.warmup
+    out = warm & ~(np.abs(score) <= own.limit)
     outs = np.where(out, state.out + 1, 0).astype(np.int32)
-    since = np.where(state.out == 0, batch.at, state.since)
     # Plain averages first, then exponential moments with the memory of one warm-up.
-    gain = 1.0 / np.minimum(state.learned + 1, np.maximum(warmup, 1))
+    gain = 1.0 / np.minimum(state.learned + 1, np.maximum(own.warmup, 1))
     off = value - mean
     learns = ~out & np.isfinite(off**2)
-    again = outs >= 10 * warmup
+    again = outs >= 10 * own.warmup
     chart = Chart(
         np.where(again, 0, state.learned + learns).astype(np.int32),
         np.where(learns, mean + gain * off, mean),
         np.where(learns, (1 - gain) * (np.where(first, 0.0, state.variance) + gain * off**2), state.variance),
         average,
         np.where(again, 0, outs).astype(np.int32),
-        since,
+        np.where(state.out == 0, at, state.since),
     )
-    level = np.where(out & ~again, table.level[kind], 0).astype(np.uint8)
-    scores = no_scores(len(kind))._replace(
-        meets=level,
-        keeps=np.where(kept & ~again, table.level[kind], 0).astype(np.uint8),
-        agrees=out,
-        since=since,
-        score=score,
-        slot=np.zeros(len(kind), np.uint8),
+    return chart, Judged(score, out, warm & ~(np.abs(score) <= own.limit / 2), again)
+
+
+def step(table: Table, state: Chart, batch: Batch) -> tuple[Chart, Scores]:
+    own = Table(*(array[batch.kind] for array in table))
+    chart, judged = _advance(own, state, batch.at, batch.value)
+    speaks = ~judged.again
+    scores = no_scores(len(batch.kind))._replace(
+        meets=np.where(judged.out & speaks, own.level, 0).astype(np.uint8),
+        keeps=np.where(judged.kept & speaks, own.level, 0).astype(np.uint8),
+        agrees=judged.out,
+        since=chart.since,
+        score=judged.score,
+        slot=np.zeros(len(batch.kind), np.uint8),
     )
     return chart, scores
 
 
-DETECTOR = Detector("ewma", bind, tabulate, fresh, step, compares=True)
+def sweep(table: Table, state: Chart, block: Block) -> tuple[Chart, Swept]:
+    own = Table(*(array[block.kind] for array in table))
+    speaks = np.zeros(len(block.kind), bool)
+    least = int(block.readings.min())
+    for row, (at, value) in enumerate(zip(block.at, block.value, strict=True)):
+        after, judged = _advance(own, state, at, value)
+        if row < least:
+            state, speaks = after, speaks | judged.out
+        else:
+            there = block.readings > row
+            state = Chart(*(np.where(there, new, old) for new, old in zip(after, state, strict=True)))
+            speaks = speaks | (there & judged.out)
+    nothing = np.zeros(len(speaks), bool)
+    return state, Swept(speaks, nothing, nothing)
+
+
+DETECTOR = Detector("ewma", bind, tabulate, fresh, step, sweep=sweep, compares=True)

@@ -120,30 +120,19 @@ class Partition(Memory):
         if not len(heard):
             return []
         rounds = Rounds(run, self.last_value, self.last_at, self.tracks)
-        found: list[tuple[int, Change]] = []
-        blind = self.intake.blind_total
-        for at in rounds:
-            row, when = run.row[at], run.at[at]
-            newer = when > self.last_at[row]
-            if not newer.all():
-                at = at[newer]
-                if not len(at):
-                    continue
-                row, when = run.row[at], run.at[at]
-            value = run.value[at]
-            total = blind[self.program.gateway[row]]
-            paused = total - self.blind_at[row]
-            if paused.any():
-                known = self.last_at[row] != NEVER
-                paused = np.where(known, np.minimum(paused, when - self.last_at[row]), 0)
-            rounds.accepted[at] = True
-            for i, tracks in enumerate(self.tracks):
-                if tracks.lane.detector.looks_at == "readings":
-                    agreed, newest = rounds.agreed[i], rounds.newest
-                    changes = tracks.read(at, row, when, value, paused, agreed, newest)
-                    found += [(i, c) for c in changes]
-            self.last_at[row], self.last_value[row] = when, value
-            self.last_received[row], self.blind_at[row] = run.received[at], total
+        row, first, last = rounds.rows, rounds.first, rounds.last
+        blind, known = self.intake.blind_total[self.program.gateway[row]], self.last_at[row] != NEVER
+        paused = np.minimum(blind - self.blind_at[row], run.at[first] - self.last_at[row])
+        series = rounds.series(np.where(known, paused, 0))
+        found = [
+            (i, change)
+            for i, tracks in enumerate(self.tracks)
+            if tracks.lane.detector.looks_at == "readings"
+            for part in series
+            for change in tracks.read(part, rounds.agreed[i], rounds.newest)
+        ]
+        self.last_at[row], self.last_value[row] = run.at[last], run.value[last]
+        self.last_received[row], self.blind_at[row] = run.received[last], blind
         row = run.row[heard]
         self.changed[row] = True
         self.heard_work[row] = run.work[heard]

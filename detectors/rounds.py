@@ -1,60 +1,109 @@
-"""The scored records of a run, cut into rounds, and what was known of a neighbour at each place of the log.
+"""The scored records of a run, each sensor's in its own order, and what was known of others at each place.
 
-A round holds at most one reading of a sensor, so that a round is array operations; the k-th readings make
-the k-th round, which keeps each sensor's own order. Alerts are put back into log order afterwards, so a
+A reading that is not newer than all before it of its sensor does not count. The k-th readings of all sensors
+make a row of a series, so that detectors work on arrays. Alerts are put back into log order afterwards, so a
 neighbour's value must be the one that stood in the log before the alert's record, not the batch's newest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from detectors.intake import Run
-from detectors.tracks import Tracks
+from detectors.tracks import Series, Tracks
+
+SPARSE = 4
+"""A series may be so many times larger than its readings; sensors with many more than others stand apart."""
+SMALL = 4096
 
 
 class Rounds:
     def __init__(self, run: Run, last_value: np.ndarray, last_at: np.ndarray, tracks: list[Tracks]) -> None:
         chosen = np.flatnonzero(run.scored)
-        row = run.row[chosen]
-        order = np.argsort(row, kind="stable")
-        ordered = row[order]
-        self._by_row = chosen[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        self._rows = ordered[starts]  # ascending, each once
-        self._starts = np.append(starts, len(ordered))
-        nth = np.arange(len(ordered)) - np.repeat(starts, np.diff(self._starts))
-        self._rounds = [self._by_row] if len(ordered) else []
-        if len(starts) < len(ordered):
-            sizes = np.bincount(nth)
-            self._rounds = np.split(self._by_row[np.argsort(nth, kind="stable")], np.cumsum(sizes)[:-1])
-        self._value = run.value
-        self._at = run.at
+        self._value, self._at = run.value, run.at
         self._last_value, self._last_at = last_value, last_at
-        self._before = last_value[self._rows]
-        self._before_at = last_at[self._rows]
+        self._arrange(chosen[np.argsort(run.row[chosen], kind="stable")], run.row)
+        stale = self._stale()
+        if stale.any():
+            self._arrange(self._by_row[~stale], run.row)
+        self._before = last_value[self.rows]
+        self._before_at = last_at[self.rows]
         self._histories: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._agreed_before = [_agrees(t, self._rows) for t in tracks]
-        self.accepted = np.zeros(len(run.row), bool)
+        self._agreed_before = [_agrees(t, self.rows) for t in tracks]
         self.agreed = [np.zeros(len(run.row), bool) for _ in tracks]
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """The positions of each round."""
-        return iter(self._rounds)
+    def _arrange(self, by_row: np.ndarray, row: np.ndarray) -> None:
+        """Positions sorted by row and then by place in the log; each row's share of them."""
+        self._by_row = by_row
+        ordered = row[by_row]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        self.rows = ordered[starts]  # ascending, each once
+        self._starts = np.append(starts, len(ordered))
+
+    def _stale(self) -> np.ndarray:
+        """Of the positions by row: whether the sensor had a reading as new before."""
+        at = self._at[self._by_row]
+        first = self._starts[:-1]
+        before = np.concatenate((at[:1], at[:-1]))
+        before[first] = self._last_at[self.rows]
+        stale: np.ndarray = at <= before
+        if stale.any():
+            counts = np.diff(self._starts)
+            for i in np.unique(np.repeat(np.arange(len(first)), counts)[stale]).tolist():
+                span = slice(self._starts[i], self._starts[i + 1])
+                times = np.concatenate((self._last_at[self.rows[i : i + 1]], at[span]))
+                stale[span] = times[1:] <= np.maximum.accumulate(times)[:-1]
+        return stale
+
+    @property
+    def first(self) -> np.ndarray:
+        """The position of each row's first reading; `rows` says which rows."""
+        first: np.ndarray = self._by_row[self._starts[:-1]]
+        return first
+
+    @property
+    def last(self) -> np.ndarray:
+        last: np.ndarray = self._by_row[self._starts[1:] - 1]
+        return last
+
+    def series(self, paused_us: np.ndarray) -> list[Series]:
+        """All readings, in as few arrays as is sensible. `paused_us` is by row, before its first reading."""
+        counts = np.diff(self._starts)
+        left = np.arange(len(counts))
+        found = []
+        while len(left):
+            most = int(counts[left].max())
+            part = left
+            if most * len(left) > SPARSE * int(counts[left].sum()) + SMALL:
+                part = left[SPARSE * counts[left] > most]
+            left = left[SPARSE * counts[left] <= most] if len(part) < len(left) else left[:0]
+            nth = np.arange(most)[:, None]
+            here = nth < counts[part]
+            place = self._by_row[self._starts[part] + np.minimum(nth, counts[part] - 1)]
+            value = self._value[place]
+            found.append(
+                Series(
+                    self.rows[part],
+                    counts[part],
+                    place,
+                    self._at[place],
+                    value if here.all() else np.where(here, value, np.nan),
+                    paused_us[part],
+                )
+            )
+        return found
 
     def back_to(
         self, position: int, lane: int, rows: np.ndarray, value: np.ndarray, agrees: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Newest values and agreements of `rows` as they stood before `position`; given those of now."""
         value, agrees = value.copy(), agrees.copy()
-        if not len(self._rows):
+        if not len(self.rows):
             return value, agrees
-        at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
-        for i in np.flatnonzero(self._rows[at] == rows):
+        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        for i in np.flatnonzero(self.rows[at] == rows):
             records = self._by_row[self._starts[at[i]] : self._starts[at[i] + 1]]
-            earlier = records[self.accepted[records] & (records < position)]
+            earlier = records[records < position]
             if len(earlier):
                 value[i], agrees[i] = self._value[earlier[-1]], self.agreed[lane][earlier[-1]]
             else:
@@ -65,31 +114,30 @@ class Rounds:
         """Newest values of `rows`, each as it stood before its position, and their times: the same however
         the log is cut, whichever round they are read in."""
         value, when = self._last_value[rows], self._last_at[rows]
-        if not len(self._rows):
+        if not len(self.rows):
             return value, when
-        at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
-        here = self._rows[at] == rows
+        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        here = self.rows[at] == rows
         single = here & (self._starts[at + 1] - self._starts[at] == 1)
         record = self._by_row[self._starts[at]]
-        before, before_at = self._before[at], self._before_at[at]
-        taken = (record < positions) & (self._at[record] > before_at)
-        value = np.where(single, np.where(taken, self._value[record], before), value)
-        when = np.where(single, np.where(taken, self._at[record], before_at), when)
-        for i in np.flatnonzero(here & ~single).tolist():
-            records, values, times = self._history(int(at[i]))
-            place = int(np.searchsorted(records, positions[i]))
-            value[i], when[i] = values[place], times[place]
+        taken = record < positions
+        value = np.where(single, np.where(taken, self._value[record], self._before[at]), value)
+        when = np.where(single, np.where(taken, self._at[record], self._before_at[at]), when)
+        several = np.flatnonzero(here & ~single)
+        for index in np.unique(at[several]).tolist():
+            of = several[at[several] == index]
+            records, values, times = self._history(index)
+            places = np.searchsorted(records, positions[of])
+            value[of], when[of] = values[places], times[places]
         return value, when
 
     def _history(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The records of a row that count, and what was known before the first and after each of them."""
+        """The records of a row, and what was known before the first and after each of them."""
         if index not in self._histories:
             records = self._by_row[self._starts[index] : self._starts[index + 1]]
+            values = np.concatenate((self._before[index : index + 1], self._value[records]))
             times = np.concatenate((self._before_at[index : index + 1], self._at[records]))
-            newer = times[1:] > np.maximum.accumulate(times)[:-1]
-            kept = records[newer]
-            values = np.concatenate((self._before[index : index + 1], self._value[kept]))
-            self._histories[index] = kept, values, np.concatenate((times[:1], self._at[kept]))
+            self._histories[index] = records, values, times
         return self._histories[index]
 
 

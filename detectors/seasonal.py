@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Bound, Detector, Fall, Scores
-from detectors.marks import NEVER, Marks, elapsed_s, live
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept
+from detectors.marks import NEVER, Marks, elapsed_s, live, swept
 from detectors.recursion import before, follow
 from schemas.catalogue import Category
 from schemas.registry import Sensor
@@ -136,12 +136,13 @@ def _seasons(
     columns = np.arange(value.shape[1])
     baseline = baseline.copy()
     usual = np.empty(value.shape)
-    if len(value) == 1:
-        found = baseline[columns, hour[0]]
-        usual[0] = found
-        keep = 1.0 - table.weight
-        moved = np.where(np.isnan(found), value[0], keep * found + table.weight * value[0])
-        baseline[columns, hour[0]] = np.where(known[0], moved, found)
+    if len(value) <= 8 * len(columns):
+        keep, adds = 1.0 - table.weight, table.weight * value
+        for row, here in enumerate(hour):
+            found = baseline[columns, here]
+            usual[row] = found
+            moved = np.where(np.isnan(found), value[row], keep * found + adds[row])
+            baseline[columns, here] = np.where(known[row], moved, found)
         return baseline, usual
     for column in columns:
         weight = float(table.weight[column])
@@ -249,4 +250,9 @@ def step(table: Table, state: Season, batch: Batch) -> tuple[Season, Scores]:
     return after, live(marks, own.level, batch)
 
 
-DETECTOR = Detector("seasonal", bind, tabulate, fresh, step)
+def sweep(table: Table, state: Season, block: Block) -> tuple[Season, Swept]:
+    after, marks = scan(Table(*(array[block.kind] for array in table)), state, block.at, block.value)
+    return after, swept(marks)
+
+
+DETECTOR = Detector("seasonal", bind, tabulate, fresh, step, sweep=sweep)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Bound, Detector, Fall, Scores, no_scores
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -90,9 +90,7 @@ def step(table: Table, state: Run, batch: Batch) -> tuple[Run, Scores]:
     same = value == state.value
     count = np.where(same, state.repeats + 1, 1).astype(np.int32)
     since = np.where(same, state.since, batch.at)
-    half = table.step[kind] / 2
-    resting = (np.abs(value) <= half) | (value <= table.low[kind] + half) | (value >= table.high[kind] - half)
-    stuck = (count >= table.repeats[kind]) & ~resting
+    stuck = (count >= table.repeats[kind]) & ~_resting(table, kind, value)
     level = np.where(stuck, table.level[kind], 0).astype(np.uint8)
     scores = no_scores(len(kind))._replace(
         meets=level,
@@ -105,4 +103,26 @@ def step(table: Table, state: Run, batch: Batch) -> tuple[Run, Scores]:
     return Run(value, count, since), scores
 
 
-DETECTOR = Detector("stuck", bind, tabulate, fresh, step)
+def sweep(table: Table, state: Run, block: Block) -> tuple[Run, Swept]:
+    """Calm tracks, reading by reading, but for what only a stuck one needs."""
+    last, repeats, since = state
+    longest = repeats
+    for row, (at, value) in enumerate(zip(block.at, block.value, strict=True)):
+        same = value == last
+        count = np.where(same, repeats + 1, 1).astype(np.int32)
+        there = block.readings > row
+        last, since = np.where(there, value, last), np.where(same | ~there, since, at)
+        repeats = np.where(there, count, repeats)
+        longest = np.maximum(longest, repeats)
+    long = longest >= table.repeats[block.kind]
+    return Run(last, repeats, since), Swept(long, np.zeros(len(long), bool), np.zeros(len(long), bool))
+
+
+def _resting(table: Table, kind: np.ndarray, value: np.ndarray) -> np.ndarray:
+    half = table.step[kind] / 2
+    low, high = table.low[kind] + half, table.high[kind] - half
+    at_rest: np.ndarray = (np.abs(value) <= half) | (value <= low) | (value >= high)
+    return at_rest
+
+
+DETECTOR = Detector("stuck", bind, tabulate, fresh, step, sweep=sweep)

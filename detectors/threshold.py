@@ -7,56 +7,18 @@ other sensors tell (inputs) is looked at when the sensor itself reports, and at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from detectors import learned, windows
 from detectors.binding import bind, bind_among
-from detectors.contract import NO_SLOT, Batch, Bound, Detector, Scores, no_scores
+from detectors.contract import NO_SLOT, Batch, Block, Detector, Scores, Swept, no_scores
 from detectors.learned import Learned
-from detectors.slots import Column, Facts, Kind
+from detectors.limits import NO_SPAN, Limits, tabulate
 from detectors.windows import RING, Ring, Spec
 
 NEVER = np.iinfo(np.int64).min
-_NO_SPAN = windows.RING - 1
-"""Of a window that a track of a wider lane does not have; a real one is seconds long."""
-
-
-class Limits(NamedTuple):
-    """The parameter table: [kinds, slots], [kinds, groups], [kinds, windows] or [kinds]."""
-
-    low: np.ndarray
-    high: np.ndarray
-    inside_out: np.ndarray
-    keep_low: np.ndarray
-    keep_high: np.ndarray
-    side: np.ndarray
-    edge: np.ndarray  # the limit in terms of what is measured
-    centre: np.ndarray
-    grain: np.ndarray
-    hold_us: np.ndarray
-    hold_reports: np.ndarray
-    column: np.ndarray  # where in the columns; what is looked at is (column - minus) / per
-    minus: np.ndarray  # -1: nothing
-    per: np.ndarray
-    told: np.ndarray  # bool, others or the clock decide
-    group_slots: np.ndarray  # u8 bits
-    group_told: np.ndarray  # bool, has a slot that others decide
-    group_level: np.ndarray
-    group_lead: np.ndarray  # its first slot of its own
-    function: np.ndarray
-    span_us: np.ndarray
-    need: np.ndarray
-    channel: np.ndarray
-    count_low: np.ndarray
-    count_high: np.ndarray
-    calm_low: np.ndarray  # [kinds]: between these no slot of the value alone can be met
-    calm_high: np.ndarray
-    always: np.ndarray  # bool, some group has no such slot
-    temperature: np.ndarray  # the input that the line is drawn on
-    parts: np.ndarray  # i8 [6]: inputs, baseline, line, hour; only slots of the value alone; any told slot
 
 
 class Holds(NamedTuple):
@@ -76,122 +38,6 @@ class Holds(NamedTuple):
     course: np.ndarray
     line: np.ndarray
     shown: np.ndarray  # [tracks, learned columns] as of the newest reading
-
-
-def tabulate(bounds: Sequence[Bound]) -> Limits:
-    facts: list[Facts] = [bound.facts for bound in bounds]
-    n = len(facts)
-    k = max((len(f.slots) for f in facts), default=0)
-    g = max((len(f.choices) for f in facts), default=0)
-    w = max((len(f.windows) for f in facts), default=0)
-    parts = np.array(
-        [
-            max((len(f.sources) for f in facts), default=0),
-            any(f.baseline for f in facts),
-            any(f.line for f in facts),
-            any(f.hour for f in facts),
-            all(slot.plain for f in facts for slot in f.slots),
-            any(slot.told for f in facts for slot in f.slots),
-        ],
-        np.int64,
-    )
-    slots, groups = (n, max(k, 1)), (n, max(g, 1))
-    table = Limits(
-        low=np.full(slots, np.inf),
-        high=np.full(slots, -np.inf),
-        inside_out=np.zeros(slots, bool),
-        keep_low=np.full(slots, np.inf),
-        keep_high=np.full(slots, -np.inf),
-        side=np.zeros(slots, np.int8),
-        edge=np.zeros(slots),
-        centre=np.zeros(slots),
-        grain=np.full(slots, np.inf),
-        hold_us=np.zeros(slots, np.int64),
-        hold_reports=np.ones(slots, np.int32),
-        column=np.zeros(slots, np.int16),
-        minus=np.full(slots, -1, np.int16),
-        per=np.full(slots, -1, np.int16),
-        told=np.zeros(slots, bool),
-        group_slots=np.zeros(groups, np.uint64),
-        group_told=np.zeros(groups, bool),
-        group_level=np.zeros(groups, np.uint8),
-        group_lead=np.zeros(groups, np.uint8),
-        function=np.zeros((n, w), np.int8),
-        span_us=np.full((n, w), _NO_SPAN, np.int64),
-        need=np.zeros((n, w), np.int64),
-        channel=np.zeros((n, w), np.int16),
-        count_low=np.full((n, w), -np.inf),
-        count_high=np.full((n, w), np.inf),
-        calm_low=np.full(n, -np.inf),
-        calm_high=np.full(n, np.inf),
-        always=np.zeros(n, bool),
-        temperature=np.array([f.temperature for f in facts], np.int64),
-        parts=parts,
-    )
-    for row, fact in enumerate(facts):
-        _fill(table, row, fact)
-    return table
-
-
-def _fill(table: Limits, row: int, facts: Facts) -> None:
-    own_lead: set[int] = set()
-    for j, slot in enumerate(facts.slots):
-        at = row, j
-        table.low[at], table.high[at], table.inside_out[at] = slot.low, slot.high, slot.inside_out
-        table.keep_low[at], table.keep_high[at] = slot.keep_low, slot.keep_high
-        table.side[at], table.centre[at], table.grain[at] = slot.side, slot.centre, slot.grain
-        table.edge[at] = slot.depth - slot.limit if slot.shown == "freeboard" else slot.limit
-        table.hold_us[at], table.hold_reports[at] = slot.hold_us, slot.hold_reports
-        table.column[at] = _place(table, slot.column)
-        table.minus[at] = _place(table, slot.minus)
-        table.per[at] = _place(table, slot.per)
-        table.told[at] = slot.told
-        table.group_told[row, slot.group] |= slot.told
-        if not table.group_slots[row, slot.group] or (slot.group not in own_lead and not slot.told):
-            table.group_lead[row, slot.group] = j
-        if not slot.told:
-            own_lead.add(slot.group)
-        table.group_slots[row, slot.group] |= np.uint64(1 << j)
-        if slot.plain:
-            _narrow(table, row, slot.low, slot.high, slot.inside_out)
-    plain = {slot.group for slot in facts.slots if slot.plain}
-    table.always[row] = any(group not in plain for group in range(len(facts.choices)))
-    for j, choice in enumerate(facts.choices):
-        table.group_level[row, j] = choice.level
-    for j, spec in enumerate(facts.windows):
-        table.function[row, j], table.span_us[row, j], table.need[row, j] = spec[:3]
-        table.channel[row, j], table.count_low[row, j], table.count_high[row, j] = spec[3:]
-
-
-def _place(table: Limits, column: Column | None) -> int:
-    """Columns stand in the order value, windows, inputs, baseline, line, hour."""
-    if column is None:
-        return -1
-    w = table.function.shape[1]
-    inputs, baseline, line = table.parts[:3].tolist()
-    first = 1 + w + inputs
-    places: dict[Kind, int] = {
-        Kind.value: 0,
-        Kind.window: 1 + column.place,
-        Kind.input: 1 + w + column.place,
-        Kind.departs: first,
-        Kind.falls: first + 1,
-        Kind.sigmas: first + 2 * baseline,
-        Kind.residual: first + 2 * baseline + 1,
-        Kind.hour: first + 2 * baseline + 2 * line,
-    }
-    return places[column.kind]
-
-
-def _narrow(table: Limits, row: int, low: float, high: float, inside_out: bool) -> None:
-    """Shrink the calm band by one slot: a screen that spares calm readings the full comparison."""
-    if inside_out:
-        table.calm_low[row] = max(table.calm_low[row], low)
-        table.calm_high[row] = min(table.calm_high[row], high)
-    elif high == np.inf or (np.isfinite(low) and low > 0):
-        table.calm_high[row] = min(table.calm_high[row], low)
-    else:
-        table.calm_low[row] = max(table.calm_low[row], high)
 
 
 def fresh(table: Limits, kind: np.ndarray) -> Holds:
@@ -228,16 +74,15 @@ def step(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
     w = table.function.shape[1]
     inputs = _inputs(table, batch)
     if w:
-        state = _turn(table, state, batch, inputs)
+        state, _ = _turn(table, state, kind, at[None], batch.value[None], inputs[None])
     if table.parts[1] or table.parts[2]:
-        state = _learn(table, state, batch, inputs)
+        state = _learn(table, state, kind, at, batch.value, inputs, batch.level == 0)
     x = _looked_at(table, batch, state, inputs)
     inside_out = table.inside_out[kind]
     with np.errstate(invalid="ignore"):
-        met = ((x >= table.low[kind]) & (x <= table.high[kind])) ^ inside_out
+        met = _met(table, kind, x)
         kept = ((x >= table.keep_low[kind]) & (x <= table.keep_high[kind])) ^ inside_out
     if not table.parts[4] or not np.isfinite(batch.value).all():
-        met &= ~np.isnan(x)
         kept &= ~np.isnan(x)
     was = state.start != NEVER
     if table.parts[5]:
@@ -259,9 +104,50 @@ def _inputs(table: Limits, batch: Batch) -> np.ndarray:
     return batch.inputs
 
 
-def _turn(table: Limits, state: Holds, batch: Batch, inputs: np.ndarray) -> Holds:
-    """The windows with this reading in them."""
-    kind, n, w = batch.kind, len(batch.kind), table.function.shape[1]
+def sweep(table: Limits, state: Holds, block: Block) -> tuple[Holds, Swept]:
+    """Readings of calm tracks, as long as nothing is met: windows and what is learned move, holds do not."""
+    kind, (times, n) = block.kind, block.at.shape
+    inputs = np.full((times, n, int(table.parts[0])), np.nan) if block.inputs is None else block.inputs
+    speaks = (state.start != NEVER).any(axis=1)
+    newest = block.readings - 1, np.arange(n)
+    value, last, shown = block.value, state.last[None], state.shown[None]
+    if table.function.shape[1]:
+        heard = inputs
+        if times > 1 and inputs.shape[2]:
+            heard = np.where(np.isnan(value)[:, :, None], np.nan, inputs)
+        state, last = _turn(table, state, kind, block.at, value, heard)
+        state = state._replace(last=last[newest])
+    if table.parts[1] or table.parts[2]:
+        state, shown = _learn_all(table, state, block, inputs)
+        state = state._replace(shown=shown[newest])
+    if times == 1:
+        x = _columns(table, kind, block.at[0], value[0], last[0], inputs[0], shown[0])
+        speaks |= _met(table, kind, x).any(axis=1)
+    else:
+        flat = np.tile(kind, times)
+        by_reading = (times, n, -1) if n else (times, 0, 1)
+        last, shown = (
+            np.broadcast_to(a, (times, n, a.shape[2])).reshape(times * n, -1) for a in (last, shown)
+        )
+        x = _columns(table, flat, block.at.ravel(), value.ravel(), last, inputs.reshape(times * n, -1), shown)
+        speaks |= _met(table, flat, x).reshape(by_reading).any(axis=(0, 2))
+    nothing = np.zeros(n, bool)
+    pending = _listening(table, kind, np.zeros((n, table.low.shape[1]), bool))
+    return state, Swept(speaks, pending, nothing)
+
+
+def _met(table: Limits, kind: np.ndarray, x: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        met: np.ndarray = ((x >= table.low[kind]) & (x <= table.high[kind])) ^ table.inside_out[kind]
+        met &= ~np.isnan(x)
+    return met
+
+
+def _turn(
+    table: Limits, state: Holds, kind: np.ndarray, at: np.ndarray, value: np.ndarray, inputs: np.ndarray
+) -> tuple[Holds, np.ndarray]:
+    """The windows with these readings [T, n] in them, and what they showed after each [T, n, windows]."""
+    (times, n), w = at.shape, table.function.shape[1]
     ring = Ring(
         state.head.ravel(),
         state.amount.reshape(-1, RING),
@@ -276,45 +162,75 @@ def _turn(table: Limits, state: Holds, batch: Batch, inputs: np.ndarray) -> Hold
         table.count_low[kind].ravel(),
         table.count_high[kind].ravel(),
     )
-    value = np.repeat(batch.value, w)
-    if inputs.shape[1]:
-        channel = table.channel[kind].astype(np.int64)
-        of_others = np.take_along_axis(inputs, np.maximum(channel - 1, 0), axis=1)
-        value = np.where(channel == 0, batch.value[:, None], of_others).ravel()
-    at = np.repeat(batch.at, w)
-    used = np.flatnonzero(spec.span_us > _NO_SPAN)
-    if len(used) == len(at):
-        ring, _ = windows.step(spec, ring, at, value)
+    seen = np.repeat(value, w, axis=1)
+    if inputs.shape[2]:
+        channel = np.broadcast_to(table.channel[kind].astype(np.int64), (times, n, w))
+        of_others = np.take_along_axis(inputs, np.maximum(channel - 1, 0), axis=2)
+        seen = np.where(channel == 0, value[:, :, None], of_others).reshape(times, n * w)
+    when = np.repeat(at, w, axis=1)
+    used = np.flatnonzero(spec.span_us > NO_SPAN)
+    if len(used) == n * w:
+        ring, shown = windows.turn(spec, ring, when, seen)
     else:
-        part, _ = windows.step(
+        part, of_used = windows.turn(
             Spec(*(array[used] for array in spec)),
             Ring(*(array[used] for array in ring)),
-            at[used],
-            value[used],
+            when[:, used],
+            seen[:, used],
         )
+        shown = np.repeat(ring.last[None], times, axis=0)
+        shown[:, used] = of_used
         ring = Ring(*(array.copy() for array in ring))
         for array, new in zip(ring, part, strict=True):
             array[used] = new
-    return state._replace(
+    turned = state._replace(
         head=ring.head.reshape(n, w),
         amount=ring.amount.reshape(n, w, RING),
         filled=ring.filled.reshape(n, w, RING),
         last=ring.last.reshape(n, w),
         newest=ring.value.reshape(n, w),
     )
+    return turned, shown.reshape(times, n, w)
 
 
-def _learn(table: Limits, state: Holds, batch: Batch, inputs: np.ndarray) -> Holds:
+def _learn_all(table: Limits, state: Holds, block: Block, inputs: np.ndarray) -> tuple[Holds, np.ndarray]:
+    """Readings in turn, and what was shown after each [T, n, learned columns]."""
+    n = len(block.kind)
+    shown = np.full((*block.at.shape, state.shown.shape[1]), np.nan)
+    for nth, (at, value, told) in enumerate(zip(block.at, block.value, inputs, strict=True)):
+        of = np.flatnonzero(block.readings > nth)
+        calm = np.ones(len(of), bool)
+        if len(of) == n:
+            state = _learn(table, state, block.kind, at, value, told, calm)
+            shown[nth] = state.shown
+            continue
+        part = Holds(*(array[of] for array in state))
+        part = _learn(table, part, block.kind[of], at[of], value[of], told[of], calm)
+        shown[nth, of] = part.shown
+        state = Holds(*(array.copy() for array in state))
+        for array, new in zip(state, part, strict=True):
+            array[of] = new
+    return state, shown
+
+
+def _learn(
+    table: Limits,
+    state: Holds,
+    kind: np.ndarray,
+    at: np.ndarray,
+    value: np.ndarray,
+    inputs: np.ndarray,
+    calm: np.ndarray,
+) -> Holds:
     own = Learned(state.usual, state.size, state.bins, state.course, state.line)
-    calm = batch.level == 0
     shown = []
     if table.parts[1]:
-        own, departs, falls = learned.against_baseline(own, batch.at, batch.value, calm)
+        own, departs, falls = learned.against_baseline(own, at, value, calm)
         shown += [departs, falls]
     if table.parts[2]:
-        which = np.maximum(table.temperature[batch.kind], 0)
+        which = np.maximum(table.temperature[kind], 0)
         temperature = np.take_along_axis(inputs, which[:, None], axis=1)[:, 0]
-        own, sigmas, residual = learned.against_line(own, batch.at, batch.value, temperature, calm)
+        own, sigmas, residual = learned.against_line(own, at, value, temperature, calm)
         shown += [sigmas, residual]
     return state._replace(
         usual=own.usual,
@@ -359,17 +275,29 @@ def reconsider(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores
 
 
 def _looked_at(table: Limits, batch: Batch, state: Holds, inputs: np.ndarray) -> np.ndarray:
-    column = table.column[batch.kind].astype(np.int64)
-    value = batch.value[:, None]
+    return _columns(table, batch.kind, batch.at, batch.value, state.last, inputs, state.shown)
+
+
+def _columns(
+    table: Limits,
+    kind: np.ndarray,
+    at: np.ndarray,
+    value: np.ndarray,
+    last: np.ndarray,
+    inputs: np.ndarray,
+    shown: np.ndarray,
+) -> np.ndarray:
+    """What each slot looks at [n, slots]."""
+    column = table.column[kind].astype(np.int64)
     if table.parts[4]:
-        return np.broadcast_to(value, column.shape)
-    parts = [value, state.last, inputs, state.shown]
+        return np.broadcast_to(value[:, None], column.shape)
+    parts = [value[:, None], last, inputs, shown]
     if table.parts[3]:
-        local = (batch.at + learned.LOCAL_US) % learned.DAY_US
+        local = (at + learned.LOCAL_US) % learned.DAY_US
         parts.append((local / learned.HOUR_US)[:, None])
     columns = np.concatenate(parts, axis=1)
     x = np.take_along_axis(columns, column, axis=1)
-    minus, per = table.minus[batch.kind].astype(np.int64), table.per[batch.kind].astype(np.int64)
+    minus, per = table.minus[kind].astype(np.int64), table.per[kind].astype(np.int64)
     if (minus >= 0).any():
         x = np.where(minus >= 0, x - np.take_along_axis(columns, np.maximum(minus, 0), axis=1), x)
     if (per >= 0).any():
@@ -474,6 +402,7 @@ DETECTOR = Detector(
     step,
     ripen=ripen,
     screen=screen,
+    sweep=sweep,
     compares=True,
     bind_among=bind_among,
     reconsider=reconsider,

@@ -6,13 +6,14 @@ message to be written. Nothing here knows about alerts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from detectors import episode
 from detectors.around import Newest, gather
-from detectors.contract import Arrays, Batch, Scores
+from detectors.contract import Arrays, Batch, Block, Scores, Swept
 from detectors.program import Lane
 from detectors.schedule import open_at
 
@@ -45,6 +46,35 @@ class Explained:
     share: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Readings of different sensors: a column a sensor, its oldest first. A column that has fewer than others
+    ends with its last place and time, and the value NaN."""
+
+    row: np.ndarray  # [n]
+    readings: np.ndarray  # i8 [n]
+    place: np.ndarray  # i8 [T, n], position in the run
+    at: np.ndarray  # i8 [T, n]
+    value: np.ndarray  # f8 [T, n]
+    paused_us: np.ndarray  # i8 [n], blind time before the first
+
+    @property
+    def there(self) -> np.ndarray:
+        return np.arange(len(self.at))[:, None] < self.readings
+
+    def of(self, columns: np.ndarray) -> Series:
+        readings = self.readings[columns]
+        rows = slice(int(readings.max(initial=0)))
+        return Series(
+            self.row[columns],
+            readings,
+            self.place[rows, columns],
+            self.at[rows, columns],
+            self.value[rows, columns],
+            self.paused_us[columns],
+        )
+
+
 class Tracks:
     def __init__(self, lane: Lane) -> None:
         n = len(lane.row)
@@ -63,31 +93,91 @@ class Tracks:
         agrees: np.ndarray = (track >= 0) & self.agrees[track]
         return agrees
 
-    def read(
+    def read(self, series: Series, agreed: np.ndarray, newest: Newest) -> list[Change]:
+        """Readings of different rows, in order; notes in `agreed` which positions meet a level. `newest`
+        knows other sensors as they stood before each position."""
+        lane = self.lane
+        track = lane.track_of[series.row]
+        mine = track >= 0
+        screen, sweep = lane.detector.screen, lane.detector.sweep
+        may = None if screen is None else screen(lane.table, lane.kind[track], series.value)
+        if may is not None:
+            mine &= (may & series.there).any(axis=0) | self.running[track]
+        if may is not None or (screen is not None and len(series.place) == 1):
+            sweep = None  # what is left may meet something, or one step does the same
+        if not mine.all():
+            columns = np.flatnonzero(mine)
+            if not len(columns):
+                return []
+            series, track = series.of(columns), track[columns]
+        if sweep is not None:
+            speaks = self._sweep(sweep, series, track, newest)
+            if not len(speaks):
+                return []
+            series, track = series.of(speaks), track[speaks]
+        changes = []
+        for nth, place in enumerate(series.place):
+            of = np.flatnonzero(series.readings > nth)
+            at, value = series.at[nth, of], series.value[nth, of]
+            paused_us = series.paused_us[of] if nth == 0 else np.zeros(len(of), np.int64)
+            changes += self._read(place[of], track[of], at, value, paused_us, agreed, newest)
+        return changes
+
+    def _sweep(
+        self,
+        sweep: Callable[[Arrays, Arrays, Block], tuple[Arrays, Swept]],
+        series: Series,
+        track: np.ndarray,
+        newest: Newest,
+    ) -> np.ndarray:
+        """Takes what is calm at once; the columns that are not."""
+        calm = self.episodes.level[track] == 0
+        columns = np.arange(len(track))
+        if not calm.all():
+            columns = np.flatnonzero(calm)
+            if not len(columns):
+                return np.arange(len(track))
+            series, track = series.of(columns), track[columns]
+        lane = self.lane
+        block = Block(lane.kind[track], series.at, series.value, series.readings)
+        if lane.sources is not None:
+            place = series.place.ravel()
+            of = np.tile(track, len(series.place))
+            inputs, _ = gather(lane.sources, of, series.at.ravel(), lambda rows, n: newest(rows, place[n]))
+            block = block._replace(inputs=inputs.reshape(*series.at.shape, -1))
+        state, swept = sweep(lane.table, _take(self.state, track), block)
+        quiet = ~swept.speaks
+        done = track
+        if not quiet.all():
+            done = track[quiet]
+            state = _take(state, quiet)
+            swept = _take(swept, quiet)
+            calm[columns[~quiet]] = False
+        _put(self.state, done, state)
+        self.running[done], self.waiting[done] = swept.running, swept.pending
+        self.agrees[done] = False
+        return np.flatnonzero(~calm)
+
+    def _read(
         self,
         position: np.ndarray,
-        row: np.ndarray,
+        track: np.ndarray,
         at: np.ndarray,
         value: np.ndarray,
         paused_us: np.ndarray,
         agreed: np.ndarray,
         newest: Newest,
     ) -> list[Change]:
-        """One reading each of different rows; notes in `agreed` which positions meet a level. `newest` knows
-        other sensors as they stood before each position."""
+        """One reading each of different tracks."""
         lane = self.lane
-        track = lane.track_of[row]
-        busy = track >= 0
         if lane.detector.screen is not None:
             may = lane.detector.screen(lane.table, lane.kind[track], value)
-            if may is not None:
-                busy &= may | self.running[track]
-        if not busy.all():
-            chosen = np.flatnonzero(busy)
-            if not len(chosen):
-                return []
-            position, track, at, value = position[chosen], track[chosen], at[chosen], value[chosen]
-            paused_us = paused_us[chosen]
+            if may is not None and not (busy := may | self.running[track]).all():
+                chosen = np.flatnonzero(busy)
+                if not len(chosen):
+                    return []
+                position, track, at, value = position[chosen], track[chosen], at[chosen], value[chosen]
+                paused_us = paused_us[chosen]
         level, slot = self.episodes.level[track], self.episodes.slot[track]
         batch = Batch(lane.kind[track], at, value, paused_us, level, slot)
         if lane.sources is not None:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.recursion import before
+
 RING = 13
 FUNCTIONS = ("sum", "mean", "max", "min", "roc", "drop", "rise", "rate", "use", "count")
 SUM, MEAN, MAX, MIN, ROC, DROP, RISE, RATE, USE, COUNT = range(10)
@@ -54,69 +56,111 @@ def fresh(n: int) -> Ring:
     )
 
 
-@np.errstate(all="ignore")
 def step(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Ring, np.ndarray]:
     """Add a reading to each window; what the windows then show. `at` is newer than all before."""
-    given, function = value, spec.function
-    if (function >= RISE).any():
-        step_up = np.where(np.isnan(ring.value), np.nan, value - ring.value)
-        inside = (value >= spec.low) & (value <= spec.high)
-        value = np.where(function == RISE, np.fmax(step_up, 0.0), value)
-        value = np.where(function == COUNT, inside.astype(np.float64), value)
-        use = np.where(step_up >= 0, step_up, np.nan)  # a counter that went down was changed
-    width = spec.span_us // (RING - 1)
-    head = (at - 1) // width
-    # The number of the bucket that each place of the ring stands for, seen from the new head.
-    places = np.arange(RING)
-    number = head[:, None] - (head[:, None] - places) % RING
-    kept = number <= ring.head[:, None]
-    amount = np.where(kept, ring.amount, 0.0)
-    count = np.where(kept, ring.filled, 0)
-    rows = np.arange(len(at))
-    here = head % RING
-    held, had = amount[rows, here], count[rows, here]
-    is_roc = (function == ROC) | (function == RATE)
-    first = had == 0
-    total = (function == SUM) | (function == MEAN) | (function == RISE) | (function == COUNT)
-    highest = (function == MAX) | (function == DROP)
-    new = np.where(total, held + value, np.where(highest, np.fmax(held, value), np.fmin(held, value)))
-    amount[rows, here] = np.where(first, value, np.where(is_roc, held, new))
-    count[rows, here] = np.where(is_roc, np.where(first, at, had), had + 1)
-    filled = count != 0
-    result = np.full(len(at), np.nan)
+    after, shown = turn(spec, ring, at[None], value[None])
+    return after, shown[0]
 
-    if is_roc.any():
-        start = (at - spec.span_us)[:, None]
-        inside = filled & (count >= start) & is_roc[:, None]
+
+@np.errstate(all="ignore")
+def turn(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Ring, np.ndarray]:
+    """Add readings [T, n] to each window, in turn; what the windows showed after each."""
+    known = ~np.isnan(value)
+    newest = _newest(ring.value, value, known)
+    added = _added(spec, before(ring.value, newest), value)
+    head = (at - 1) // (spec.span_us // (RING - 1))
+    every = bool(known.all())
+    if not every:
+        head = np.maximum(np.maximum.accumulate(np.where(known, head, _NEVER), axis=0), ring.head)
+    # The number of the bucket that each place of the ring stands for, seen from the head.
+    number = head[:, :, None] - (head[:, :, None] - np.arange(RING)) % RING
+    kept = number <= before(ring.head, head)[:, :, None]
+    timed = (spec.function == ROC) | (spec.function == RATE)
+    total = np.isin(spec.function, (SUM, MEAN, RISE, COUNT))
+    highest = (spec.function == MAX) | (spec.function == DROP)
+    amounts, counts = np.empty(number.shape), np.empty(number.shape, np.int64)
+    amount, count = ring.amount, ring.filled
+    rows, here = np.arange(at.shape[1]), head % RING
+    for t, new in enumerate(added):
+        was = amount, count
+        amount, count = np.where(kept[t], amount, 0.0), np.where(kept[t], count, 0)
+        held, had = amount[rows, here[t]], count[rows, here[t]]
+        first = had == 0
+        more = np.where(total, held + new, np.where(highest, np.fmax(held, new), np.fmin(held, new)))
+        amount[rows, here[t]] = np.where(first, new, np.where(timed, held, more))
+        count[rows, here[t]] = np.where(timed, np.where(first, at[t], had), had + 1)
+        if not every:
+            there = known[t][:, None]
+            amount, count = np.where(there, amount, was[0]), np.where(there, count, was[1])
+        amounts[t], counts[t] = amount, count
+    shown = _shown(spec, timed, at, value, head, number, amounts, counts)
+    if (spec.function == USE).any():
+        shown = np.where(spec.function == USE, added, shown)
+    if not every:
+        shown = np.where(known, shown, np.nan)
+    return Ring(head[-1], amount, count, shown[-1], newest[-1]), shown
+
+
+def _newest(start: np.ndarray, value: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The newest known value after each reading."""
+    if known.all():
+        return value
+    rows = np.maximum.accumulate(np.where(known, np.arange(len(value))[:, None], -1), axis=0)
+    return np.where(rows >= 0, np.take_along_axis(value, np.maximum(rows, 0), axis=0), start)
+
+
+def _added(spec: Spec, last: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """What each reading adds to its window; of a counter its last step, NaN where it was changed."""
+    function = spec.function
+    if not (function >= RISE).any():
+        return value
+    up = value - last
+    inside = (value >= spec.low) & (value <= spec.high)
+    value = np.where(function == RISE, np.fmax(up, 0.0), value)
+    value = np.where(function == COUNT, inside.astype(np.float64), value)
+    return np.where(function == USE, np.where(up >= 0, up, np.nan), value)
+
+
+def _shown(
+    spec: Spec,
+    timed: np.ndarray,
+    at: np.ndarray,
+    value: np.ndarray,
+    head: np.ndarray,
+    number: np.ndarray,
+    amount: np.ndarray,
+    count: np.ndarray,
+) -> np.ndarray:
+    """What the windows show [T, n], of their buckets [T, n, RING] after each reading."""
+    result = np.full(at.shape, np.nan)
+    filled = count != 0
+    since = at - spec.span_us
+    if timed.any():
+        inside = filled & (count >= since[:, :, None])
         oldest = np.where(inside, count, _FAR)
-        where = oldest.argmin(axis=1)
-        known = is_roc & (oldest[rows, where] < at)
-        change, passed = value - amount[rows, where], at - oldest[rows, where]
-        known &= (function == ROC) | (2 * passed >= spec.span_us)
-        daily = np.where(function == RATE, change * DAY_US / np.maximum(passed, 1), change)
-        result = np.where(known, daily, result)
-    if not is_roc.all():
+        place = oldest.argmin(axis=2)[:, :, None]
+        first = np.take_along_axis(oldest, place, axis=2)[:, :, 0]
+        change = value - np.take_along_axis(amount, place, axis=2)[:, :, 0]
+        passed = at - first
+        of_rate = spec.function == RATE
+        enough = timed & (first < at) & (~of_rate | (2 * passed >= spec.span_us))
+        change = np.where(of_rate, change * DAY_US / np.maximum(passed, 1), change)
+        result = np.where(enough, change, result)
+    if not timed.all():
+        width = spec.span_us // (RING - 1)
         # The share of the oldest bucket that lies inside T.
-        outside = (at - spec.span_us) - (head - (RING - 1)) * width
-        share = 1.0 - outside / width
-        weight = np.where(number == (head - (RING - 1))[:, None], share[:, None], 1.0)
-        reports = np.where(filled, count, 0).sum(axis=1)
-        sums = (amount * weight).sum(axis=1)
-        weights = (np.where(filled, count, 0) * weight).sum(axis=1)
-        means = sums / weights
-        tops = np.where(filled, amount, -np.inf).max(axis=1)
-        lows = np.where(filled, amount, np.inf).min(axis=1)
+        eldest = head - (RING - 1)
+        share = 1.0 - (since - eldest * width) / width
+        weight = np.where(number == eldest[:, :, None], share[:, :, None], 1.0)
+        times = np.where(filled, count, 0)
+        sums = (amount * weight).sum(axis=2)
+        means = sums / (times * weight).sum(axis=2)
+        tops = np.where(filled, amount, -np.inf).max(axis=2)
+        lows = np.where(filled, amount, np.inf).min(axis=2)
+        nothing = result
         shown = np.choose(
-            function, (sums, means, tops, lows, result, tops - value, sums, result, result, sums)
+            np.broadcast_to(spec.function, at.shape),
+            (sums, means, tops, lows, nothing, tops - value, sums, nothing, nothing, sums),
         )
-        result = np.where(is_roc | (reports >= spec.need), shown, result)
-    if (function == USE).any():
-        result = np.where(function == USE, use, result)
-    unknown = np.isnan(given)
-    if unknown.any():
-        head = np.where(unknown, ring.head, head)
-        amount = np.where(unknown[:, None], ring.amount, amount)
-        count = np.where(unknown[:, None], ring.filled, count)
-        result = np.where(unknown, np.nan, result)
-        given = np.where(unknown, ring.value, given)
-    return Ring(head, amount, count, result, given), result
+        result = np.where(timed | (times.sum(axis=2) < spec.need), result, shown)
+    return result

@@ -50,6 +50,9 @@ WAITING_MESSAGES = 512
 MESSAGE_COST_S = 0.0003
 """What it takes Faust to deliver a message: with folding, what a replay costs."""
 
+QUIET_S = 0.005
+"""Without a delivery, after which nothing that was fetched is on its way."""
+
 REPLAY_S = 1.0
 LOOK_EVERY_S = 2.0
 STALLED_S = 20.0
@@ -218,7 +221,7 @@ class Detect:
         while self._more_comes(partitions) and (left := deadline - time.monotonic()) > 0:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), left)
+                await asyncio.wait_for(self._arrived.wait(), min(left, QUIET_S))
             except TimeoutError:
                 return
 
