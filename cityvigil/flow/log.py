@@ -134,8 +134,8 @@ async def _consumer(kafka: str) -> AsyncIterator[Any]:  # aiokafka is not typed
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
     )
-    await consumer.start()
     try:
+        await consumer.start()  # may fail; it wants to be stopped all the same
         yield consumer
     finally:
         await consumer.stop()
