@@ -1,8 +1,9 @@
 """What Sparkplug 3.0 has a host application say of itself: `spBv1.0/STATE/cityvigil`, retained.
 
 Online once the session hears everything that edge nodes say, with the time of the connection; offline as
-the connection's will, with the same time, and at an orderly end, with its own. Who says that we are offline while we are
-not, such as the will of a connection that we lost before this one, is contradicted. Pure: the session sends.
+the connection's will, with the same time, and at an orderly end, with its own. Who says that we are offline
+while we are not, such as the will of a connection that we lost before this one, is contradicted. Pure: the
+session sends.
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ class Session:
             self._publish(topic, payload, correlation)
 
     async def close(self, within_s: float = 2.0) -> None:
-        """Says what is left to say and ends the connection; the broker keeps the session."""
+        """Says what is left to say and ends the connection; the broker keeps the session, and what came and
+        was not acknowledged."""
         self._closing = True
         wire = self._wire
         if wire is None:
@@ -131,7 +132,9 @@ class Session:
             self._say_we_are(online=False)
         self._write(packets.GOODBYE)
         self._flush()
-        wire.transport.close()
+        if not wire.transport.is_closing():
+            # To close with something unread resets the connection, and the broker may never see our words.
+            wire.transport.resume_reading()
         await asyncio.wait([wire.lost], timeout=within_s)
         wire.transport.abort()
 
@@ -208,10 +211,12 @@ class Session:
 
     def _taken(self, packet: Packet) -> None:
         kind = packet.kind
+        if self._closing:
+            return
         if kind == packets.PUBLISH:
             found = packets.published(packet)
             if found.topic == host_state.TOPIC and self.connected and host_state.is_offline(found.payload):
-                self._say_we_are(online=not self._closing)
+                self._say_we_are(online=True)
             self._receive(
                 Message(
                     found.topic,
