@@ -19,6 +19,7 @@ node_is_here() {
 compiler_is_here() { command -v cc >/dev/null && [ -e /usr/include/stdlib.h ]; }
 broker_headers_are_here() { [ -e /usr/include/mosquitto_plugin.h ] && [ -e /usr/include/mosquitto.h ]; }
 atomic_is_here() { ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1; } # the browser driver wants it
+faketime_is_here() { ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; } # sets the clock of one process
 chinese_is_here() { ls /usr/share/fonts/*/noto/*CJK* >/dev/null 2>&1; }
 
 install_packages() {
@@ -70,6 +71,7 @@ system-test)
     chromium_is_here || missing="$missing chromium"
     atomic_is_here || missing="$missing libatomic1"
     chinese_is_here || missing="$missing fonts-noto-cjk"
+    faketime_is_here || missing="$missing faketime"
     node_is_here || missing="$missing nodejs npm"
     install_packages $missing
     ;;

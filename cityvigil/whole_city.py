@@ -80,7 +80,7 @@ async def running(plan: Plan) -> AsyncIterator[WholeCity]:
         environ = stack.environment(found) | {"CITYVIGIL_CLOCK": str(clock)} | _disk(plan.data)
         environ |= {"CITYVIGIL_POSTGRES": plan.postgres} if plan.postgres else {}
         if plan.scenario:
-            environ |= _field_ports() | {
+            environ |= field_ports() | {
                 "CITYVIGIL_SCENARIO": plan.scenario_name,
                 "CITYVIGIL_SEED": str(plan.scenario.seed),
             }
@@ -211,8 +211,8 @@ def _address(row: dict[str, Any]) -> str:
     return f"http://127.0.0.1:{row['port']}"
 
 
-def _field_ports() -> dict[str, str]:
-    """A simulated city's gateways may speak any protocol: all of them are listened for, on free ports."""
+def field_ports() -> dict[str, str]:
+    """What tells ingest to listen on free ports for every protocol: a simulated gateway may speak any."""
     names = ("HJ212", "GB26875", "SL651", "DOOR", "PUSH")
     ports = zip(names, process.pick_ports(len(names)), strict=True)
     return {f"CITYVIGIL_{name}_PORT": str(port) for name, port in ports} | {

@@ -7,6 +7,7 @@ nothing here helps them. A limit that passes is an answer (`Overdue`): who faile
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -18,13 +19,16 @@ from typing import Any
 import httpx
 
 from cityvigil import process, stack, supervisor
-from cityvigil.faults.plan import BROKERS, PAUSE_S, Step
+from cityvigil.faults import fake_clock
+from cityvigil.faults.fake_clock import FakeClock
+from cityvigil.faults.plan import BROKERS, LEAPS_S, WORKERS, Step
 from cityvigil.supervisor import Child
-from cityvigil.whole_city import WholeCity, detect_worker
+from cityvigil.whole_city import WholeCity, detect_worker, field_ports
 
 BACK_WITHIN_S = 300.0
 SETTLED_S = 3.0
 LOOK_S = 0.1
+LEAP_LASTS_S = 2.0
 
 
 class Overdue(Exception):
@@ -43,11 +47,13 @@ class Hands:
             case "kill":
                 await self._kill(step)
             case "pause":
-                await self._pause(step.targets[0])
+                await self._pause(step.targets[0], step.pause_s)
             case "replace":
                 await self._replace(step.targets[0])
             case "join":
                 await self._join()
+            case "clock":
+                await self._leap(step.targets[0])
 
     async def ready(self, *names: str) -> None:
         for name in names:
@@ -73,10 +79,10 @@ class Hands:
                 return None
         return pid
 
-    async def _pause(self, target: str) -> None:
+    async def _pause(self, target: str, pause_s: float) -> None:
         self.killed_us = 0
         pid = await self._signal(target, signal.SIGSTOP)
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pause_s)
         if pid is not None:
             os.kill(pid, signal.SIGCONT)
         await self.ready(target)
@@ -87,10 +93,7 @@ class Hands:
         old = city.supervisor.leave(target)
         self.killed_us = time.time_ns() // 1_000
         old.send_signal(signal.SIGSTOP)
-        (port,) = process.pick_ports(1)
-        city.supervisor.keep(
-            Child(target, [target], {**city.environ, "CITYVIGIL_HTTP_PORT": str(port)}, port)
-        )
+        city.supervisor.keep(self._child(target))
         try:
             await self.ready(target)
             await asyncio.sleep(SETTLED_S)
@@ -116,8 +119,37 @@ class Hands:
         await asyncio.sleep(SETTLED_S)
         await self.ready("detect-2", "detect-3")
 
+    async def _leap(self, target: str) -> None:
+        """Its clock, not its work: what it does meanwhile has to be as if nothing were."""
+        city = self._city
+        library = await asyncio.to_thread(fake_clock.library)
+        if library is None:
+            raise Overdue("a clock can only leap where Debian's package faketime is installed")
+        clock = FakeClock(library, city.data / f"clock-of-{target}")
+        child = self._child(target)
+        await city.supervisor.lose(target)
+        city.supervisor.keep(dataclasses.replace(child, environ={**child.environ, **clock.environ}))
+        await self.ready(target)
+        self.killed_us = time.time_ns() // 1_000
+        for seconds in LEAPS_S:
+            clock.leap(seconds)
+            await asyncio.sleep(LEAP_LASTS_S)
+        await self.ready(target)
+
+    def _child(self, target: str) -> Child:
+        """Another process for the same place; the one before may still hold its ports."""
+        if target in WORKERS:
+            return detect_worker(self._city.environ, WORKERS.index(target) + 1)
+        (port,) = process.pick_ports(1)
+        own = {**field_ports(), "CITYVIGIL_HTTP_PORT": str(port)}
+        return Child(target, [target], {**self._city.environ, **own}, port)
+
     async def restore(self, step: Step) -> None:
-        """Two workers again, after a step that left others."""
+        """Two workers again, after a step that left others; clocks that nobody sets."""
+        if step.kind == "clock":
+            await self._city.supervisor.lose(step.targets[0])
+            self._city.supervisor.keep(self._child(step.targets[0]))
+            await self.ready(step.targets[0])
         if step.kind == "join":
             self._city.supervisor.keep(detect_worker(self._city.environ, 1))
             await self.ready("detect")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -50,6 +50,13 @@ class Done:
 class Run:
     done: list[Done] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    took_s: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.took_s[what] = round(time.monotonic() - begun, 1)
 
 
 async def measured(
@@ -57,27 +64,32 @@ async def measured(
 ) -> tuple[Run, dict[str, int]]:
     """Kills beside a load that was started, waits, compares. The load has finished afterwards and the city's
     services have ended, its brokers not."""
-    await playing(load)
-    run = await disturbed(city, load, steps, seconds, progress)
+    run = Run()
+    with run.timed("steps"):
+        await playing(load)
+        await disturbed(run, city, load, steps, seconds, progress)
     progress("waiting until every frame is answered")
-    await load.finish()
+    with run.timed("answers"):
+        await load.finish()
     progress("waiting until all is through")
     try:
-        ends = await through(city)
+        with run.timed("through"):
+            ends = await through(city)
     except Overdue as error:
         run.wrong.append(str(error))
         return run, {}
     progress("comparing")
-    counts, wrong = await compared(city, load, ends)
+    with run.timed("comparing"):
+        counts, wrong = await compared(city, load, ends)
     run.wrong += wrong
     return run, counts
 
 
 async def disturbed(
-    city: WholeCity, load: Load, steps: Sequence[Step], seconds: float, progress: Progress
-) -> Run:
+    run: Run, city: WholeCity, load: Load, steps: Sequence[Step], seconds: float, progress: Progress
+) -> None:
     """Takes the steps beside a load that plays already; no new one is begun after `seconds`."""
-    run, hands = Run(), Hands(city)
+    hands = Hands(city)
     begun = time.monotonic()
     async with _listening(city, load) as listener:
         for number, step in enumerate(steps):
@@ -97,7 +109,6 @@ async def disturbed(
                 run.wrong.append(f"after {step.name}: {error}")
                 break
             await asyncio.sleep(REST_S)
-    return run
 
 
 async def playing(load: Load) -> None:

@@ -17,20 +17,30 @@ WORKERS = ("detect", "detect-2")
 SERVICES = ("ingest", *WORKERS, "record", "dispatch", "bypass", "console")
 TARGETS = (*SERVICES, "mosquitto", "kafka", "postgres")
 BROKERS = frozenset({"mosquitto", "kafka", "postgres"})
+LEAPING = ("ingest", "detect-2")
+"""Whose clocks leap: who dates readings, and who dates alerts."""
 PAUSE_S = 30.0
+ASLEEP_S = 8.0
+"""Longer than the session of a worker: others take its partitions."""
 
-Kind = Literal["kill", "pause", "replace", "join"]
+
+LEAPS_S = (3600, -3600, 0)
+"""To where the clock of a `clock` step goes, one after the other: how far from the true time."""
+
+Kind = Literal["kill", "pause", "replace", "join", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """`kill`: kill -9 of the targets, `gaps_s` apart, each started again by whoever keeps it alive.
     `pause`: SIGSTOP for `PAUSE_S`, then SIGCONT. `replace`: SIGSTOP, another takes its place, SIGCONT.
-    `join`: a third worker joins, then the first one dies for good, then a new one comes for it."""
+    `join`: a third worker joins, then the first one dies for good, then a new one comes for it.
+    `clock`: kill -9, then its wall clock leaps (`LEAPS_S`), then kill -9 again."""
 
     kind: Kind
     targets: tuple[str, ...]
     gaps_s: tuple[float, ...] = ()
+    pause_s: float = PAUSE_S
 
     @property
     def name(self) -> str:
@@ -45,9 +55,21 @@ def plan(seed: int, rounds: int, only: Collection[str] = TARGETS, *, several: bo
         steps += [Step("join", ("detect-3", "detect")), Step("pause", ("detect-2",))]
     if several and "ingest" in only:
         steps.append(Step("replace", ("ingest",)))
+    steps += [Step("clock", (target,)) for target in LEAPING if target in only]
     for _ in range(rounds):
         steps += _round(rng, [target for target in TARGETS if target in only])
     return steps
+
+
+def short(seed: int) -> list[Step]:
+    """Each kind of step once, and one round in random order: what a suite has time for."""
+    return [
+        *_round(random.Random(seed), list(TARGETS)),
+        Step("join", ("detect-3", "detect")),
+        Step("pause", ("detect-2",), pause_s=ASLEEP_S),
+        Step("replace", ("ingest",)),
+        Step("clock", ("ingest",)),
+    ]
 
 
 def _round(rng: random.Random, targets: list[str]) -> list[Step]:

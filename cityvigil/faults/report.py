@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cityvigil.faults.measure import Done
+from cityvigil.faults.measure import Done, Run
 from cityvigil.faults.plan import SERVICES, Step
 
 PROMISED_S = {"kafka": 15.0}
@@ -15,16 +15,15 @@ WORKER_S = 3.0
 """What is promised of a worker's kill; of brokers other than Kafka nothing is."""
 
 
-def result(
-    seed: int, steps: Sequence[Step], done: Sequence[Done], counts: dict[str, Any], wrong: Sequence[str]
-) -> dict[str, Any]:
+def result(seed: int, steps: Sequence[Step], run: Run, counts: dict[str, Any]) -> dict[str, Any]:
     """What `--json` writes."""
     return {
         "seed": seed,
-        "exact": not wrong,
-        "wrong": list(wrong),
+        "exact": not run.wrong,
+        "wrong": list(run.wrong),
         "compared": counts,
-        "targets": table(done),
+        "targets": table(run.done),
+        "took_s": run.took_s,
         "steps_planned": len(steps),
         "steps": [
             {
@@ -33,7 +32,7 @@ def result(
                 "back_s": round(one.back_s, 2),
                 "alert_s": None if one.alert_s is None else round(one.alert_s, 2),
             }
-            for one in done
+            for one in run.done
         ],
     }
 
@@ -70,6 +69,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         delays = f"{row['alert_s_p50'] or 0:>8.2f}{row['alert_s_max'] or 0:>8.2f}"
         rows.append(f"{row['what']:<24}{row['times']:>6}{delays}  {promise}")
     rows.append(", ".join(f"{name} {count}" for name, count in found["compared"].items()))
+    rows.append(f"{len(found['steps'])} of {found['steps_planned']} steps; took " + ", ".join(
+        f"{what} {seconds:.0f} s" for what, seconds in found["took_s"].items()
+    ))  # fmt: skip
     rows += [f"wrong: {line}" for line in found["wrong"]]
     rows.append("exact" if found["exact"] else "not exact")
     return rows

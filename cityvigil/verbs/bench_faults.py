@@ -77,7 +77,7 @@ async def _measured(args: argparse.Namespace, steps: list[Step], progress: Progr
             run, counts = await measure.measured(city, playing, steps, args.seconds, progress)
         finally:
             await playing.abandon()
-    return report.result(args.seed, steps, run.done, counts, run.wrong) | {"machine": about}
+    return report.result(args.seed, steps, run, counts) | {"machine": about}
 
 
 def _quiet(_: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cityvigil.faults import city, compare, report, undisturbed
 from cityvigil.faults.left import Account, Cases, Published, Row
 from cityvigil.faults.load import Sent
-from cityvigil.faults.measure import Done
+from cityvigil.faults.measure import Done, Run
 from cityvigil.faults.plan import Step
 from cityvigil.faults.pulse import GUST, Pulse, rows
 from cityvigil.faults.undisturbed import Episode
@@ -135,9 +135,8 @@ def test_the_report_counts_delays_by_target_and_says_which_promise_is_missed() -
     found: dict[str, Any] = report.result(
         1,
         [],
-        [done(1.0, "record"), done(4.0, "record"), done(9.0, "kafka"), done(2.0, "kafka", "record")],
+        Run([done(1.0, "record"), done(4.0, "record"), done(9.0, "kafka"), done(2.0, "kafka", "record")]),
         {},
-        [],
     )
     table = {row["what"]: (row["times"], row["alert_s_max"], row["kept"]) for row in found["targets"]}
     assert table == {
@@ -147,4 +146,4 @@ def test_the_report_counts_delays_by_target_and_says_which_promise_is_missed() -
     }
     assert any("missed" in line for line in report.lines(found))
     assert report.lines(found)[-1] == "exact"
-    assert report.lines(report.result(1, [], [], {}, ["lost"]))[-1] == "not exact"
+    assert report.lines(report.result(1, [], Run(wrong=["lost"]), {}))[-1] == "not exact"

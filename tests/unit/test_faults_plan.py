@@ -31,9 +31,18 @@ def test_some_are_killed_while_others_still_start() -> None:
 
 
 def test_workers_join_and_die_and_sleep_only_where_there_are_several() -> None:
-    assert {step.kind for step in plan.plan(1, 0)} == {"kill", "join", "pause", "replace"}
-    assert {step.kind for step in plan.plan(1, 0, several=False)} == {"kill"}
+    assert {step.kind for step in plan.plan(1, 0)} == {"kill", "join", "pause", "replace", "clock"}
+    assert {step.kind for step in plan.plan(1, 0, several=False)} == {"kill", "clock"}
     assert {step.kind for step in plan.plan(1, 0, plan.targets("kafka,record"))} == {"kill"}
+
+
+def test_the_short_set_has_everything_once_in_random_order_and_each_kind_of_step() -> None:
+    assert plan.short(7) != plan.short(8)
+    steps = plan.short(7)
+    killed = [target for step in steps if step.kind == "kill" for target in step.targets]
+    assert sorted(killed) == sorted(TARGETS)
+    assert any(len(step.targets) > 1 for step in steps if step.kind == "kill")
+    assert [step.kind for step in steps if step.kind != "kill"] == ["join", "pause", "replace", "clock"]
 
 
 def test_targets_are_chosen_by_name() -> None:
