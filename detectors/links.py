@@ -134,6 +134,14 @@ LINKS = (
         "follows from heavy rain",
     ),
     _link(
+        "rain-gathers",
+        "weather_rain_intensity",
+        "weather_rain",
+        (-30 * MINUTE_S, 2 * HOUR_S),
+        "同一场强降雨的累计雨量",
+        "what the same rain has brought together",
+    ),
+    _link(
         "rain-slope",
         RAIN,
         "slope_displacement road_settlement bridge_underclearance",

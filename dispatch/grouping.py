@@ -1,9 +1,9 @@
 """Which case an alert belongs to. Pure, and by event time only.
 
 An alert joins the open case of its zone and network if it was raised within 30 minutes of event time of
-that case's alerts; or one that correlation links (a gas leak and methane in the sewer beside it), however
-much later the effect may come; or one that already holds such an alert of its network. Else it opens one.
-The answer depends on the log alone: not on when messages arrived, in which batch, or how often. So only
+that case's alerts; or one, of any network, that correlation links (a gas leak and methane in the sewer beside
+it), however much later the effect may come; or one that already holds such an alert of its network. Else it
+opens one. The answer depends on the log alone: not on when messages arrived, in which batch, or how often. So only
 alerts of one zone are compared, which one partition keeps in order; one without a zone stands alone.
 """
 
@@ -49,8 +49,8 @@ def origin_of(alert: Alert, ended: bool) -> str:
 
 
 def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> tuple[Case, Link | None] | None:
-    """The case that this alert joins, and the link if it is another network's: its own network before
-    a linked one, then the newest in event time. None: it opens one."""
+    """The case that this alert joins, and the link if a link made it: its own network before another's,
+    then the newest in event time. None: it opens one."""
     fitting = []
     for candidate in candidates:
         case = candidate.case
@@ -59,6 +59,9 @@ def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> tupl
         if case.network == alert.network:
             own, link = True, None
             fits = _near(alert, case)
+            if not fits:
+                link = _link(alert, candidate, linked)
+                fits = link is not None
         else:
             own, link = False, _link(alert, candidate, linked)
             fits = link is not None or _holds_its_like(alert, candidate)

@@ -190,12 +190,10 @@ async def _candidates(work: Ledger, alert: Alert) -> list[Candidate]:
     found = []
     for row in rows:
         case = ledger.case_of(row)
-        held = []
-        if case.network != alert.network:
-            held = await work.rows(
-                "select * from alerts where alert_id = any(%s) order by raised_at, alert_id",
-                (list(case.alerts),),
-            )
+        held = await work.rows(
+            "select * from alerts where alert_id = any(%s) order by raised_at, alert_id",
+            (list(case.alerts),),
+        )
         found.append(Candidate(case, [ledger.alert_of(known) for known in held]))
     return found
 

@@ -118,3 +118,14 @@ def test_what_follows_an_alert_that_was_taken_in_is_taken_in_with_it() -> None:
     held = [Candidate(a_case(), [an_alert(), sewer(since=NOON + 10 * MINUTE)])]
     assert joins(an_alert(**pump, since=NOON + 20 * MINUTE), held, linked) is not None
     assert joins(an_alert(**pump, since=NOON + 50 * MINUTE), held, linked) is None
+
+
+def test_what_a_link_expects_later_joins_its_own_network_s_case_after_30_minutes_too() -> None:
+    hard = an_alert(network="weather", category="weather_rain_intensity")
+    hour = an_alert(network="weather", category="weather_rain", since=NOON + 45 * MINUTE, alert_id="later")
+    case = a_case(network="weather")
+    found = joins(hour, [Candidate(case, [hard])], linked)
+    assert found is not None
+    assert (found[0].case_id, found[1] and found[1].name) == (case.case_id, "rain-gathers")
+    other = an_alert(network="weather", category="weather_visibility", since=NOON + 45 * MINUTE, alert_id="x")
+    assert joins(other, [Candidate(case, [hard])], linked) is None
