@@ -3,8 +3,8 @@
 An alert joins the open case of its zone and network if it was raised within 30 minutes of event time of
 that case's alerts; or one, of any network, that correlation links (a gas leak and methane in the sewer beside
 it), however much later the effect may come; or one that already holds such an alert of its network. Else it
-opens one. The answer depends on the log alone: not on when messages arrived, in which batch, or how often. So only
-alerts of one zone are compared, which one partition keeps in order; one without a zone stands alone.
+opens one. The answer depends on the log alone: not on when messages arrived, in which batch, or how often.
+So only alerts of one zone are compared, which one partition keeps in order; one without a zone stands alone.
 """
 
 from __future__ import annotations
