@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from detectors.expression import ExpressionError, parse_groups
-from detectors.fitted import loaded
 from detectors.hold import parse_hold
-from detectors.registry import ROLES
+from detectors.registry import MODELS, ROLES
 from detectors.schedule import ScheduleError, parse_hours
 from detectors.trial import TrialError, parse_expected, parse_values
 from detectors.verdict import CellError, limits_of, read
@@ -70,14 +69,15 @@ def _levels(rule: Rule) -> Iterator[Wrong]:
 
 
 def _model(rule: Rule) -> Iterator[Wrong]:
-    if rule.detector != "fitted":
+    read = MODELS.get(rule.detector)
+    if read is None:
         if rule.model is not None:
-            yield Wrong("model", 0, f"expected detector fitted with a model, got {rule.detector}")
+            yield Wrong("model", 0, f"expected a detector of {', '.join(MODELS)}, got {rule.detector}")
     elif rule.model is None:
-        yield Wrong("model", 0, "expected a model file; `cityvigil rules fit` writes one")
+        yield Wrong("model", 0, "expected a model file; `cityvigil rules fit` and `rules pipes` write them")
     elif isinstance(rule.model, Model):
         try:
-            loaded(rule.model)
+            read(rule.model)
         except ModelError as error:
             yield Wrong("model", 0, str(error))
 

@@ -23,7 +23,7 @@ from detectors.program import Lane, Program
 from detectors.slots import Facts
 from detectors.tracks import Change, Explained
 from detectors.wording import Finding, clock, number, quantity, sentence, span_en, span_zh, unit_text
-from schemas.alert import Alert, Evidence
+from schemas.alert import Alert, Evidence, Place
 from schemas.catalogue import Category, catalogue
 from schemas.clock import to_datetime, to_us
 from schemas.rule import Rule
@@ -69,6 +69,7 @@ class Seen:
     limit: float | None = None
     condition: str | None = None
     window_us: int = 0  # looked back from the reading; 0: since the beginning of the episode
+    place: Place | None = None
 
 
 def evidence(program: Program, lane: Lane, change: Change, neighbours: Neighbours) -> Evidence:
@@ -99,6 +100,7 @@ def evidence(program: Program, lane: Lane, change: Change, neighbours: Neighbour
         window={"from": _text(start), "to": _text(change.at)},
         neighbours=neighbours.shown,
         unguarded=list(bound.reasons),
+        place=seen.place,
     )
 
 
@@ -315,6 +317,7 @@ def _together(program: Program, lane: Lane, change: Change) -> Seen:
         limit=limit * said.factor if math.isfinite(limit) else None,
         condition=lane.detector.name,
         window_us=said.window_us,
+        place=said.place,
     )
 
 

@@ -80,6 +80,8 @@ def fit(
 
 def loaded(model: Model) -> Any:
     """The model's arrays as its detector knows them. Raises ModelError."""
+    if model.detector not in FITTABLE:
+        raise ModelError(f"expected a model of {', '.join(FITTABLE)}, got {model.detector}")
     detector = FITTABLE[model.detector]
     shape: type = get_type_hints(detector.fresh)["model"]
     arrays = unpacked(model)

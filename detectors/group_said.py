@@ -13,6 +13,7 @@ import numpy as np
 
 from detectors.tracks import Change, Explained
 from detectors.wording import quantity
+from schemas.alert import Place
 from schemas.catalogue import Category
 
 MOST_NAMED = 3
@@ -28,6 +29,7 @@ class Said(NamedTuple):
     unit: str | None
     factor: float = 1.0
     window_us: int = 0
+    place: Place | None = None
 
 
 def explaining(told: Explained | None, names: Sequence[str]) -> list[str]:
@@ -100,8 +102,32 @@ def _fitted(
     return Said(zh, en, change.score, "1")
 
 
+def _locate(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    fall, count, place, metres = told.figures if told else (math.nan,) * 4
+    size = quantity(fall, category.unit, category.resolution)
+    if not math.isfinite(place):
+        return Said("各测点压力恢复", "the pressures are back", fall, category.unit)
+    name, away = facts.places[int(place)], max(math.ceil(metres / 10) * 10, 10)
+    there = Place(
+        text_zh=f"疑似爆管位置 {name}，误差 {away} 米以内",
+        text_en=f"probably {name}, within {away} m",
+        lon=round(float(facts.lon[int(place)]), 6),
+        lat=round(float(facts.lat[int(place)]), 6),
+        within_m=float(away),
+    )
+    if change.change == "clear":
+        zh, en = f"各测点压力恢复；{there.text_zh}", f"the pressures are back; {there.text_en}"
+    else:
+        zh = f"{count:.0f} 个测点压力同时下降，最大 {size}；{there.text_zh}"
+        en = f"{count:.0f} gauges fell together, at most by {size}; {there.text_en}"
+    return Said(zh, en, fall, category.unit, place=there)
+
+
 SAYINGS: dict[str, Callable[[Category, Any, Explained | None, Sequence[str], Change], Said]] = {
     "balance": _balance,
     "neighbours": _neighbours,
     "fitted": _fitted,
+    "locate": _locate,
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from detectors import (
     balance,
     blind,
     ewma,
     fitted,
+    locate,
     neighbours,
     plausible,
     seasonal,
@@ -16,6 +19,7 @@ from detectors import (
     threshold,
 )
 from detectors.contract import Detector
+from schemas.model import Model
 
 DETECTORS: dict[str, Detector] = {
     detector.name: detector
@@ -31,6 +35,7 @@ DETECTORS: dict[str, Detector] = {
         balance.DETECTOR,
         neighbours.DETECTOR,
         fitted.DETECTOR,
+        locate.DETECTOR,
     )
 }
 
@@ -38,8 +43,12 @@ ROLES: dict[str, frozenset[str]] = {
     "balance": balance.TAKEN,
     "neighbours": frozenset(),
     "fitted": frozenset(),
+    "locate": frozenset(),
 }
 """Detectors that judge sensors together, and the roles that their rules may name."""
+
+MODELS: dict[str, Callable[[Model], object]] = {"fitted": fitted.loaded, "locate": locate.loaded}
+"""Detectors whose rules carry a model, and what reads it; it raises ModelError."""
 
 # Of columns that are one vector: files offline (detectors/recorded.py), rules with a model live.
 GROUP_DETECTORS = fitted.FITTABLE

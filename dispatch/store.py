@@ -137,10 +137,11 @@ class Store:
             history = await work.rows(
                 "select * from case_transitions where case_id = %s order by seq", (case_id,)
             )
+        told = [ledger.alert_of(row) for row in alerts]
         return {
             **views.case_item(case, now),
             "alerts": [views.alert_item(row) for row in alerts],
-            "probable_cause": views.cause_item(probable_cause([ledger.alert_of(row) for row in alerts])),
+            "probable_cause": views.cause_item(probable_cause(told), told),
             "transitions": [views.transition_item(ledger.transition_of(row)) for row in history],
             "actions": list(lifecycle.possible(case, actor, now)) if actor else [],
         }

@@ -7,7 +7,7 @@ a list, a page and a live event never disagree.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -48,16 +48,21 @@ def case_item(case: Case, now: dt.datetime) -> dict[str, Any]:
     return item
 
 
-def cause_item(cause: Cause | None) -> dict[str, Any] | None:
-    """What probably caused the other alerts of a case, and by which links they follow from it."""
-    if cause is None:
+def cause_item(cause: Cause | None, alerts: Sequence[Alert] = ()) -> dict[str, Any] | None:
+    """What probably caused the other alerts of a case, by which links they follow from it, and where it is
+    if one of them could tell."""
+    placed = max((a for a in alerts if a.evidence.place), key=lambda a: a.observed_at, default=None)
+    root = cause.alert if cause is not None else placed
+    if root is None:
         return None
+    place = placed.evidence.place if placed is not None else None
     return {
-        **_named(cause.alert),
+        **_named(root),
         "effects": [
             {**_named(effect), "link": link.name, "text_zh": link.text_zh, "text_en": link.text_en}
-            for effect, link in cause.effects
+            for effect, link in (cause.effects if cause is not None else ())
         ],
+        "place": None if place is None else msgspec.structs.asdict(place),
     }
 
 

@@ -25,6 +25,16 @@ class Level(enum.IntEnum):
     blue = 4
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the cause probably is, if a detector can tell."""
+
+    text_zh: str
+    text_en: str
+    lon: float
+    lat: float
+    within_m: float
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why. `value`, `limit` and `baseline` are in the category's unit; `window` is the span looked at."""
 
@@ -40,6 +50,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     window: dict[str, str] | None = None  # {"from": RFC 3339, "to": RFC 3339}
     neighbours: list[dict[str, Any]] = []  # {"subject", "value", "agrees"}
     unguarded: list[str] = []  # conditions that could not be judged, and why
+    place: Place | None = None
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ import numpy as np
 FORMAT = 1
 LARGEST = 600_000
 """Bytes: a rule with its model must fit into a message."""
-Fittable = Literal["components", "deviation", "onestep", "regime"]
+Fittable = Literal["components", "deviation", "onestep", "regime", "locate"]
 _KINDS = frozenset({"<f8", "<i8", "|b1"})
 
 
@@ -45,6 +45,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     first: str  # of the history, as written there
     last: str
     arrays: dict[str, Packed]
+    places: tuple[str, ...] = ()  # of a network, where something can break
 
     @functools.cached_property
     def version(self) -> str:

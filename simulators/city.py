@@ -88,6 +88,7 @@ _ASSETS = {"gas": "gas-main", "water": "water-main", "heat": "heat-pipe", "bridg
            }  # fmt: skip
 WARM = ("spring", "summer", "autumn")
 """Seasons outside the heating season, in which its rules rest."""
+METRES_A_DEGREE = 111_320.0
 DENSITY_PER_GATEWAY = 4
 """A city as many times denser than planned has more gateways too."""
 
@@ -186,6 +187,12 @@ class City:
         return [i for i, s in enumerate(self.sensors) if s.category == category and s.zone == zone]
 
 
+def beside(zone: Zone, east_m: float, north_m: float) -> tuple[float, float]:
+    """Longitude and latitude of what stands so far from the zone's centre."""
+    east = east_m / METRES_A_DEGREE / float(np.cos(np.radians(zone.lat)))
+    return zone.lon + east, zone.lat + north_m / METRES_A_DEGREE
+
+
 def _planted(
     network: type[Network],
     plan: Planned,
@@ -203,6 +210,8 @@ def _planted(
         for i in range(count):
             place = f"{_ASSETS[domain]}-{zone.zone}"
             lon, lat = zone.lon + rng.normal(0, 0.006), zone.lat + rng.normal(0, 0.005)
+            if (stood := network.stands(plan.category, i)) is not None:
+                lon, lat = beside(zone, *stood)
             made.append(
                 Sensor(
                     gateway=f"gw-{network.name}-{zone.zone}-{1 + i % gateways}",

@@ -6,9 +6,10 @@ the load (physics/*.npz); when something breaks at one place, the others feel th
 
 from __future__ import annotations
 
+import csv
 import functools
 from importlib import resources
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,44 @@ class WaterGrid(WaterNetwork):
         steady = np.flatnonzero(np.ptp(solved["pressure"], axis=1) < SWING_MOST)
         places = steady[junction_of(np.arange(count), len(steady))]
         return np.asarray(solved["influence"][places[origin], places])
+
+    @staticmethod
+    def stands(category: str, number: int) -> tuple[float, float] | None:
+        if category != "water_main_pressure":
+            return None
+        places = water_places()
+        place = places[watched_junctions()[junction_of(np.array([number]), len(watched_junctions()))[0]]]
+        return place.east_m, place.north_m
+
+
+class Place(NamedTuple):
+    """A junction of Net3 and the widest pipe at it, metres from the middle of the network."""
+
+    junction: str
+    pipe: str
+    east_m: float
+    north_m: float
+
+
+@functools.cache
+def water_places() -> tuple[Place, ...]:
+    """Of every junction, in the order of the table; at a third of Net3's own scale, to fit into a zone."""
+    text = resources.files("simulators").joinpath("physics", "water_places.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return tuple(Place(r["junction"], r["pipe"], float(r["east_m"]), float(r["north_m"])) for r in rows)
+
+
+@functools.cache
+def watched_junctions() -> tuple[int, ...]:
+    return tuple(np.flatnonzero(np.ptp(table("water")["pressure"], axis=1) < SWING_MOST).tolist())
+
+
+def water_answers(count: int) -> Floats:
+    """[junctions, sensors]: the share of a break at each junction that each of a zone's gauges feels, as the
+    water company's hydraulic model would say."""
+    watched = np.array(watched_junctions())
+    places = watched[junction_of(np.arange(count), len(watched))]
+    return np.asarray(table("water")["influence"][:, places])
 
 
 SWING_MOST = 0.2

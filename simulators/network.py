@@ -99,6 +99,11 @@ class Network(abc.ABC):
         None where the network has no answer."""
         return None
 
+    @staticmethod
+    def stands(category: str, number: int) -> tuple[float, float] | None:
+        """Metres east and north of the zone's centre of its sensor `number`, if the network says where."""
+        return None
+
     def disturb(self, zone: int, trouble: str, on: bool) -> bool:
         """A trouble in the network itself, if it knows one of that name."""
         return False

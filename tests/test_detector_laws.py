@@ -31,7 +31,7 @@ from schemas.catalogue import catalogue
 from schemas.control import Control
 from schemas.default_rules import default_rules
 from schemas.frame import Frame
-from schemas.model import Model
+from schemas.model import Model, packed
 from schemas.reading import FUTURE_SUSPECT_US
 from schemas.registry import Registry, Sensor
 from schemas.rule import Members, Role, Rule, Selector
@@ -109,6 +109,7 @@ TOGETHER = {
         {"learn_days": 0.0, "span_s": 120.0, "sigma": 0.5},
     ),
     "fitted": (Selector(categories=CATEGORIES[:1]), {}, "v>=1", {}),
+    "locate": (Selector(categories=CATEGORIES[:1]), {}, "v>=0.01", {"sensors": 1.0, "sigma": 1.0}),
     "neighbours": (Selector(categories=CATEGORIES[:1]), {}, "v>=0.05", {"learn_days": 0.0, "sigma": 0.5}),
 }
 
@@ -119,6 +120,14 @@ def a_model() -> Model:
     at = after(0) + np.arange(200) * 60_000_000
     names = tuple(f"{sensor.gateway}/{sensor.point}" for sensor in SENSORS[:4])
     return fit("components", names, at, values, ("", ""))
+
+
+def a_network() -> Model:
+    """Three places that those gauges feel."""
+    names = tuple(f"{sensor.gateway}/{sensor.point}" for sensor in SENSORS[:4])
+    arrays = {"lon": np.arange(3) / 100, "lat": np.zeros(3), "influence": np.eye(3, 4) + 0.2}
+    return Model(detector="locate", names=names, interval_s=60.0, rows=3, first="", last="",
+                 arrays=packed(arrays), places=("a", "b", "c"))  # fmt: skip
 
 
 def a_rule_of_groups(detector: str) -> Rule:
@@ -133,7 +142,7 @@ def a_rule_of_groups(detector: str) -> Rule:
         mode="live",
         selector=selector,
         members=Members(every_s=60.0, roles=roles),
-        model=a_model() if detector == "fitted" else None,
+        model={"fitted": a_model, "locate": a_network}.get(detector, lambda: None)(),
         levels={4: cell},
         params=params,
     )

@@ -1,4 +1,4 @@
-"""`cityvigil rules check|test|export|schema|fit|list|publish|...`: rules as files, and as the live set.
+"""`cityvigil rules check|test|export|schema|fit|pipes|list|publish|...`: rules as files, and as the live set.
 
 The work is done in `cityvigil/rule_files.py`, `cityvigil/rule_trials.py` and `cityvigil/rule_set.py`; here
 are only the words and exit codes. `backtest` and `diff` need a history to run over, which this version does
@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import rule_files, rule_fit, rule_set, rule_trials, where
+from cityvigil import rule_files, rule_fit, rule_pipes, rule_set, rule_trials, where
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import read_registry
 from cityvigil.rule_set import RuleSet
@@ -67,6 +67,11 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
                      help="what is fitted (default components: PCA)")  # fmt: skip
     fit.add_argument("--time", metavar="COLUMN", help="the column of times, if its name does not say so")
     fit.set_defaults(run=_fit)
+
+    pipes = actions.add_parser("pipes", help="a hydraulic model's answers, for a rule of detector locate")
+    pipes.add_argument("places", metavar="CSV", help="place, lon, lat and a column GATEWAY/POINT a gauge")
+    pipes.add_argument("out", metavar="MODEL", help="the model file to write, as NAME.model.json")
+    pipes.set_defaults(run=_pipes)
 
     show = actions.add_parser("list", help="the live set")
     show.set_defaults(run=_list)
@@ -140,6 +145,12 @@ def _export(args: argparse.Namespace) -> int:
 def _fit(args: argparse.Namespace) -> int:
     model = rule_fit.fit_file(Path(args.history), Path(args.out), args.detector, args.time)
     print(f"{args.out}: {model.detector} {model.version}, {len(model.names)} sensors, {model.rows} rows")
+    return 0
+
+
+def _pipes(args: argparse.Namespace) -> int:
+    model = rule_pipes.pipes_file(Path(args.places), Path(args.out))
+    print(f"{args.out}: {model.version}, {len(model.places)} places, {len(model.names)} gauges")
     return 0
 
 

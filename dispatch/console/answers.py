@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dispatch.console.desk import Trust
-from schemas.alert import Alert
+from schemas.alert import Alert, Place
 from schemas.case import Case, Transition
 from schemas.rule import Rule
 from schemas.unit import Unit
@@ -90,6 +90,7 @@ class ProbableCause(NamedAlert):
     """The alert from which others of the case may follow; a person verifies."""
 
     effects: list[Effect]
+    place: Place | None = None  # where it is, if a detector could tell
 
 
 class CaseDetail(CaseItem, frozen=True, kw_only=True):
