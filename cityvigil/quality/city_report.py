@@ -64,6 +64,7 @@ def _judged(seen: Sequence[Seen], told: Sequence[Told], rules: set[str]) -> dict
         "kept_quiet": float(np.mean([first_s(one, rules, right=False) is None for one in quiet]))
         if quiet
         else 1.0,
+        "told_as_another": float(np.mean([_as_another(one, rules) for one in real])),
         "false_alerts": len(false),
         "sensor_days": sum(part.sensor_days for part in seen),
         "false_per_sensor_day": len(false) / sum(part.sensor_days for part in seen),
@@ -83,6 +84,11 @@ def first_s(one: Told, rules: set[str], *, at_level: bool = False, right: bool =
     return (min(in_time) - one.fault.onset_us) / 1e6 if in_time else None
 
 
+def _as_another(one: Told, rules: set[str]) -> bool:
+    """Whether an alert of another network rose on its sensors, too: somebody is sent for nothing."""
+    return any(rule in rules and alert not in one.right for alert, rule in one.rules.items())
+
+
 def _of_kind(told: Sequence[Told], rules: set[str]) -> dict[str, float]:
     found = [first_s(one, rules) for one in told]
     due = [one.planted.due_s for one in told]
@@ -91,9 +97,7 @@ def _of_kind(told: Sequence[Told], rules: set[str]) -> dict[str, float]:
         return {"faults": len(told), "kept_quiet": len(told) - loud}
     in_time = sum(s is not None and s <= d for s, d in zip(found, due, strict=True))
     missed = sum(s is None for s in found)
-    other = sum(
-        s is None and first_s(one, rules, right=False) is not None for s, one in zip(found, told, strict=True)
-    )
+    other = sum(_as_another(one, rules) for one in told)
     delays = [s / 60 for s in found if s is not None]
     return {
         "faults": len(told),
