@@ -45,15 +45,22 @@ def test_linked_alerts_of_a_zone_are_one_case_and_another_zone_is_another() -> N
 
 
 def test_faults_of_a_small_city_are_found_in_time_and_what_must_be_absorbed_is() -> None:
-    kinds = ("main-burst", "garage-co", "kitchen-gas-leak", "battery-flat", "duplicates")
-    seen = city.run(7, SMALL, kinds=kinds, chains=("leak-sewer",))
+    kinds = (
+        "garage-co",
+        "fire-power-lost",
+        "restaurant-gas-leak",
+        "sensor-dropout",
+        "lift-trapped",
+        "duplicates",
+    )
+    seen = city.run(7, SMALL, kinds=kinds, chains=("kitchen-fire",))
     figures = {row.method: row.figures for row in city_report.rows([seen])}
     judged = figures["default rules"]
     assert (judged["faults"], judged["found_in_time"], judged["at_expected_level"]) == (6, 1.0, 1.0)
     assert (judged["kept_quiet"], judged["false_alerts"], judged["one_case"]) == (1.0, 0, 1.0)
     assert figures["new installation"]["found_in_time"] < 1  # most thresholds are judgement: in shadow there
     assert figures["kind garage-co"]["median_delay_min"] * 60 <= city_plan.due_s("garage-co")
-    assert figures["cascade leak-sewer"] == {"one_case": 1, "of": 1}
+    assert figures["cascade kitchen-fire"] == {"one_case": 1, "of": 1}
 
 
 @pytest.mark.parametrize("argv", [["--set", "nab"], ["--set", "city", "--quiet-days", "0"]])
