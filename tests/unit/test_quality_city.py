@@ -47,7 +47,6 @@ def test_linked_alerts_of_a_zone_are_one_case_and_another_zone_is_another() -> N
 def test_faults_of_a_small_city_are_found_in_time_and_what_must_be_absorbed_is() -> None:
     kinds = (
         "garage-co",
-        "fire-power-lost",
         "restaurant-gas-leak",
         "sensor-dropout",
         "lift-trapped",
