@@ -125,9 +125,44 @@ def _locate(
     return Said(zh, en, fall, category.unit, place=there)
 
 
+def _night_flow(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    least, usual, off, nights = told.figures if told else (math.nan,) * 4
+    now, was, size = (quantity(x, category.unit, category.resolution) for x in (least, usual, off))
+    share = facts.limits.measure == "dev"
+    part = off / usual if usual else math.nan
+    rate = f" ({part:.0%})" if math.isfinite(part) else ""
+    zh = f"分区夜间最小流量 {now}，前 {nights:.0f} 夜常态 {was}，多 {size}{rate}"
+    en = f"least flow of the night {now}: {size}{rate} more than the {was} of the nights before"
+    if change.change == "clear":
+        zh, en = f"分区夜间最小流量恢复常态：{now}", f"least flow of the night as usual again: {now}"
+    return Said(zh, en, 100 * part, "%", 100.0) if share else Said(zh, en, off, category.unit)
+
+
+def _modal(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    value, lost, warm, _ = told.figures if told else (math.nan,) * 4
+    now, kind_zh, kind_en = (
+        quantity(value, category.unit, category.resolution),
+        category.name_zh,
+        category.quantity,
+    )
+    if change.change == "clear":
+        zh = f"{kind_zh} {now}，扣除温度影响后恢复常态"
+        en = f"{kind_en} {now}: as usual again for its temperature"
+    else:
+        zh = f"{kind_zh} {now}，气温 {warm:.1f} °C，扣除温度影响后仍下降 {lost:.1%}，疑似刚度损失"
+        en = f"{kind_en} {now} at {warm:.1f} °C: {lost:.1%} lower, more than its temperature explains"
+    return Said(zh, en, 100 * lost, "%", 100.0)
+
+
 SAYINGS: dict[str, Callable[[Category, Any, Explained | None, Sequence[str], Change], Said]] = {
     "balance": _balance,
     "neighbours": _neighbours,
     "fitted": _fitted,
     "locate": _locate,
+    "night-flow": _night_flow,
+    "modal": _modal,
 }

@@ -10,7 +10,9 @@ from detectors import (
     ewma,
     fitted,
     locate,
+    modal,
     neighbours,
+    night_flow,
     plausible,
     seasonal,
     silence,
@@ -36,6 +38,8 @@ DETECTORS: dict[str, Detector] = {
         neighbours.DETECTOR,
         fitted.DETECTOR,
         locate.DETECTOR,
+        night_flow.DETECTOR,
+        modal.DETECTOR,
     )
 }
 
@@ -44,6 +48,8 @@ ROLES: dict[str, frozenset[str]] = {
     "neighbours": frozenset(),
     "fitted": frozenset(),
     "locate": frozenset(),
+    "night-flow": night_flow.ROLES,
+    "modal": frozenset({modal.ROLE}),
 }
 """Detectors that judge sensors together, and the roles that their rules may name."""
 

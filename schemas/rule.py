@@ -19,7 +19,7 @@ from schemas.model import Model
 
 Detector = Literal[
     "threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal", "balance",
-    "neighbours", "fitted", "locate",
+    "neighbours", "fitted", "locate", "night-flow", "modal",
 ]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -28,6 +28,8 @@ from simulators.grids import WaterGrid
 from simulators.network import Network, Planned
 from simulators.rows import rows_network
 from simulators.simulation import Simulation
+from simulators.span import SpanNetwork
+from simulators.weather import WeatherNetwork
 from tests.builders import a_registry, a_sensor
 
 MONDAY_US = 1_772_380_800_000_000  # 2026-03-02 00:00 in the city
@@ -96,19 +98,23 @@ def a_leak(city: City, day: float, hours: float, m3_h: float, point: str = "main
 
 
 def quarters(
-    city: City, registry: Registry, faults: Sequence[Fault] = (), days: int = DAYS
+    city: City,
+    registry: Registry,
+    faults: Sequence[Fault] = (),
+    days: int = DAYS,
+    step_us: int = QUARTER_US,
 ) -> list[Frame | Control]:
     """What the meters tell every quarter of an hour."""
     simulation = Simulation(city, faults, MONDAY_US, step_s=60)
     log, found = CityLog(simulation, registry), []
-    for minute in itertools.islice(_minutes(simulation, log), days * 96):
+    for minute in itertools.islice(_minutes(simulation, log, step_us), days * DAY_US // step_us):
         found += minute
     return found
 
 
-def _minutes(simulation: Simulation, log: CityLog) -> Iterator[list[Frame | Control]]:
+def _minutes(simulation: Simulation, log: CityLog, step_us: int) -> Iterator[list[Frame | Control]]:
     while True:
-        simulation.now_us += QUARTER_US - MINUTE_US
+        simulation.now_us += step_us - MINUTE_US
         yield next(log.minutes(1))
 
 
@@ -148,7 +154,7 @@ def test_cuts_and_snapshots_of_the_log_change_no_message(
 ) -> None:
     program, log = leaking
     whole = [alerts.encode(a) for a in folded(program, log)]
-    cuts = sorted(np.random.default_rng(3).integers(0, len(log), 12).tolist())
+    cuts = sorted(np.random.default_rng(3).integers(0, len(log), 5).tolist())
     assert [alerts.encode(a) for a in folded(program, log, cuts)] == whole
     parts: list[Alert] = []
     partition = Partition(program)
@@ -195,6 +201,48 @@ def test_a_sensor_that_drifts_from_its_neighbours_is_named_and_no_other() -> Non
     assert to_us(found[0].observed_at) - drift.onset_us < DAY_US
     assert "median of its 7 neighbours" in found[0].evidence.text_en
     assert len(found[0].evidence.neighbours) == 5
+
+
+def test_a_leak_is_seen_in_the_least_flow_of_the_next_night() -> None:
+    city, registry = a_city()
+    leak = a_leak(city, 3.0, 44, 120.0)
+    rule = a_district_rule(
+        detector="night-flow",
+        levels={4: "dev>=15%", 3: "dev>=15% for 2 nights"},
+        params={"learn_nights": 3.0},
+    )
+    found = folded(compile_program(registry, [rule], 0), quarters(city, registry, [leak]))
+    assert [(a.change, a.level, a.zone) for a in found] == [
+        ("raise", 4, "shinan-01"),
+        ("upgrade", 3, "shinan-01"),
+    ]
+    hours = [(to_us(a.observed_at) - MONDAY_US) / 3_600_000_000 for a in found]
+    assert hours == [pytest.approx(3 * 24 + 4, abs=0.3), pytest.approx(4 * 24 + 4, abs=0.3)]
+    assert "of the nights before" in found[0].evidence.text_en
+
+
+def test_a_bridge_that_softens_is_told_from_one_that_is_warm() -> None:
+    city = City.build(5, zones=1, density=0.5, networks=(SpanNetwork, WeatherNetwork), every_s=60)
+    registry = registry_of(city)
+    for sensor in list(registry.sensors.values()):
+        registry.apply(replace(sensor, params=sensor.params | {"interval_s": 3600.0}))
+    spec = FaultSpec("stiffness-loss", city.zones[0].zone, 15.0 * 86400, 3 * 86400.0, 0.3, 4, None)
+    loss = plant(spec, city, MONDAY_US, 1.0)
+    rule = a_district_rule(
+        detector="modal",
+        network="bridge",
+        selector=Selector(categories=("bridge_modal_frequency",)),
+        members=Members(every_s=3600.0, roles={"temperature": Role(categories=("weather_air_temp",))}),
+        levels={4: "dev>=2% for 3h"},
+        params={},
+    )
+    program = compile_program(registry, [rule], 0)
+    log = quarters(city, registry, [loss], days=17, step_us=4 * QUARTER_US)
+    found = folded(program, log)
+    assert [a.change for a in found if a.change != "update"] == ["raise"]
+    assert found[0].subject in loss.subjects
+    assert 0 < to_us(found[0].observed_at) - loss.onset_us < DAY_US
+    assert "more than its temperature explains" in found[0].evidence.text_en
 
 
 def test_groups_are_made_of_zones_assets_or_tags_and_a_missing_role_is_named() -> None:
