@@ -34,7 +34,7 @@ from simulators.scenario import Scenario
 log = logging.getLogger(__name__)
 
 SERVICES = ("ingest", "detect", "record", "dispatch", "bypass", "console")
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 240.0
 SENSORS_READ_S = 200.0
 """So many more sensors may take a second more: each service reads the registry, on one machine."""
 
