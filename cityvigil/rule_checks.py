@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from detectors.expression import ExpressionError, parse_groups
 from detectors.hold import parse_hold
-from detectors.registry import MODELS, ROLES
+from detectors.registry import MEASURES, MODELS, ROLES
 from detectors.schedule import ScheduleError, parse_hours
 from detectors.trial import TrialError, parse_expected, parse_values
 from detectors.verdict import CellError, limits_of, read
@@ -89,7 +89,10 @@ def _members(rule: Rule) -> Iterator[Wrong]:
             yield Wrong("members", 0, f"expected a detector of {', '.join(ROLES)}, got {rule.detector}")
         return
     try:
-        limits_of(rule)
+        measure = limits_of(rule).measure
+        if measure not in MEASURES[rule.detector]:
+            known = ", ".join(sorted(MEASURES[rule.detector]))
+            yield Wrong("levels", 0, f"{rule.detector} measures {known}, got cells of {measure}")
     except CellError as error:
         levels = [level for level, cell in rule.levels.items() if not _reads(cell)]
         yield Wrong(f"levels.{levels[0]}" if levels else "levels", 0, str(error))

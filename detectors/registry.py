@@ -53,6 +53,15 @@ ROLES: dict[str, frozenset[str]] = {
 }
 """Detectors that judge sensors together, and the roles that their rules may name."""
 
+MEASURES: dict[str, frozenset[str]] = {
+    "balance": frozenset({"v", "dev", "sigma"}),
+    "neighbours": frozenset({"v", "sigma"}),
+    "fitted": frozenset({"v"}),
+    "locate": frozenset({"v"}),
+    "night-flow": frozenset({"v", "dev"}),
+    "modal": frozenset({"dev"}),
+}
+"""And what their cells may measure (detectors/verdict.py)."""
 MODELS: dict[str, Callable[[Model], object]] = {"fitted": fitted.loaded, "locate": locate.loaded}
 """Detectors whose rules carry a model, and what reads it; it raises ModelError."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from cityvigil import rule_files
 from cityvigil.quality.city_log import CityLog, registry_of
 from detectors.fold import Partition
 from detectors.members import groups
@@ -263,3 +264,45 @@ def test_groups_are_made_of_zones_assets_or_tags_and_a_missing_role_is_named() -
     found, lacking = groups(rule, sensors, ["z", "z", "z"], each=True)
     assert [[m.sensor.sensor for m in group.members] for group in found] == [[1, 2]]
     assert len(lacking) == 1
+
+
+GOOD = """\
+name: district
+title_zh: 分区
+title_en: district
+detector: balance
+network: water
+selector: {categories: [water_main_flow]}
+members:
+  by: dma-in
+  every_s: 900
+  roles:
+    out: {by: dma-out}
+levels: {4: "dev>=15% for 1h"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ("    out:", "    exit:", "r.yaml:11:5: expected a role that balance knows: out, used"),
+        ("{by: dma-out}", "{categories: [water_main]}", "r.yaml:11:24: 'water_main' is no category"),
+        ("every_s: 900", "every_s: 0", "r.yaml:9:12: expected seconds, 1 or more"),
+        ("dev>=15% for 1h", "dev>=15% | v>=3", "r.yaml:12:13: expected one condition as v>=N"),
+        ("dev>=15% for 1h", "roc(1h)>=3", "r.yaml:12:13: expected v>=N"),
+        (
+            "detector: balance",
+            "detector: modal",
+            "r.yaml:11:5: expected a role that modal knows: temperature",
+        ),
+        ("detector: balance", "detector: locate", "r.yaml:12:1: locate measures v, got cells of dev"),
+        ("detector: balance", "detector: fitted", "r.yaml:1:1: expected a model file"),
+        ("detector: balance", "detector: ewma", "r.yaml:7:1: expected a detector of balance, neighbours"),
+        ("{categories: [water_main_flow]}", "{}", "r.yaml:6:1: expected categories: balance judges them"),
+        ("every_s: 900", "every_s: 900\nmodel: none.json", "r.yaml:"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_of_groups_is_said_with_its_place(good: str, bad: str, said: str) -> None:
+    assert rule_files.check(GOOD, "r.yaml")[1] == []
+    _, found = rule_files.check(GOOD.replace(good, bad), "r.yaml")
+    assert any(line.startswith(said) for line in found), found
