@@ -8,12 +8,13 @@ import json
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from dispatch import audit, overdue
 from dispatch.ledger import transition_of
 from dispatch.store import Actor, Conflict, Forbidden, Invalid, Unknown
-from schemas.alert import Alert
+from schemas.alert import Alert, Place
 from schemas.case import Role
 from tests.case_builders import CREW, DUTY, LEADER, NOON, an_alert, changed
 from tests.integration.dispatch_desk import Desk, a_days_alerts, a_desk, now, running, second_reader, until
@@ -40,7 +41,11 @@ async def test_a_leak_and_its_neighbours_are_one_case_of_the_gas_company(desk: D
         rule="drain-sewer-methane", category="drain_sewer_methane", network="drainage",
         subject="sensor/gw-drain-n01-1/ch4", level=3, since=NOON + 6 * MINUTE,
     )  # fmt: skip
-    elsewhere = an_alert(subject="sensor/gw-gas-n02-1/ch4-1", zone="shinan-02", since=NOON + 7 * MINUTE)
+    place = Place(text_zh="阀井 7", text_en="chamber 7", lon=120.3, lat=36.05, within_m=40.0)
+    elsewhere = an_alert(
+        subject="sensor/gw-gas-n02-1/ch4-1", zone="shinan-02", since=NOON + 7 * MINUTE,
+        evidence=msgspec.structs.replace(leak.evidence, place=place),
+    )  # fmt: skip
     await taken_in(desk, leak, beside, sewer, elsewhere, changed(leak, "clear", 60))
 
     case = await desk.case_of(leak)
@@ -48,6 +53,10 @@ async def test_a_leak_and_its_neighbours_are_one_case_of_the_gas_company(desk: D
     assert held == {leak.alert_id, beside.alert_id, sewer.alert_id}
     assert case["probable_cause"]["alert_id"] in {leak.alert_id, beside.alert_id}
     assert [one["link"] for one in case["probable_cause"]["effects"]] == ["gas-leak-sewer"]
+    assert case["probable_cause"]["place"] is None
+    alone = (await desk.case_of(elsewhere))["probable_cause"]
+    assert alone["alert_id"] == elsewhere.alert_id, "nothing follows from it, but it says where it is"
+    assert alone["place"] == msgspec.structs.asdict(place)
     assert (case["unit"], case["level"], case["state"]) == ("gas-company", 2, "detected")
     assert case["co_units"] == ["drainage-group"]
     assert case["condition"] == "active"
