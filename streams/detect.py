@@ -273,6 +273,8 @@ class Detect:
                 log.warning("the ends of the log are unknown: %s", error)
                 self._watchdog.excuse()
                 continue
+            if any(held.lane.compiling for held in partitions.held.values()):
+                self._watchdog.excuse()
             processed = {number: held.lane.next_offset for number, held in partitions.held.items()}
             LAG.clear()  # a partition that went to another worker is that one's to tell
             for number, behind in self._watchdog.look(time.monotonic(), processed, ends).items():

@@ -7,6 +7,7 @@ counted and left out: bad data is no reason to stop. Does not read, publish or t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Lane:
     rules: tuple[int, int] | None = None
     rewind: Rewind | None = None  # while what was told is read again
     readings: int = field(default=0, init=False)
+    compiling: bool = field(default=False, init=False)  # stands still for a reason
 
     async def take(self, messages: Sequence[tuple[int, bytes]]) -> list[Alert]:
         """The alerts of these messages (offset, bytes), which follow what was taken before."""
@@ -124,7 +126,11 @@ class Lane:
         log.info(
             "partition %d: registry %s and rules %s are in force", self.number, self.registry, self.rules
         )
-        program = await _program(self.versions, self.number, self.registry, self.rules)
+        self.compiling = True
+        try:
+            program = await _program(self.versions, self.number, self.registry, self.rules)
+        finally:
+            self.compiling = False
         return self.fold.adopt(program)
 
 
@@ -154,5 +160,7 @@ async def restored_lane(snapshot: Snapshot, versions: Versions) -> Lane:
 async def _program(
     versions: Versions, number: int, registry: tuple[int, int] | None, rules: tuple[int, int] | None
 ) -> Program:
+    """Compiled in a thread: for a large city it takes seconds, in which the worker has to be heard of."""
     known = await versions.registry_at(registry[1]) if registry else Registry()
-    return compile_program(known, await versions.rules_at(rules[1]) if rules else [], number)
+    used = await versions.rules_at(rules[1]) if rules else []
+    return await asyncio.to_thread(compile_program, known, used, number)
