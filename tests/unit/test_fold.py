@@ -65,7 +65,7 @@ def test_each_planted_fault_is_raised_at_its_level_and_once(
     sensor = a_sensor(1, category, params={"interval_s": 60.0} | params)
     partition = a_partition(sensor, rules=[a_rule(category)])
     assert partition.fold(minute_by_minute([normal] * 10)) == []
-    messages = partition.fold(minute_by_minute([fault] * 5, start=10))
+    messages = partition.fold(minute_by_minute([fault] * 3, start=10))
     assert told(messages) == [("raise", level)]
     (alert,) = messages
     assert to_us(alert.since) == after(600)
