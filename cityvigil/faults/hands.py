@@ -28,7 +28,7 @@ from cityvigil.whole_city import WholeCity, detect_worker, field_ports
 BACK_WITHIN_S = 300.0
 SETTLED_S = 3.0
 LOOK_S = 0.1
-LEAP_LASTS_S = 2.0
+LEAP_LASTS_S = 1.0
 
 
 class Overdue(Exception):
@@ -50,6 +50,9 @@ class Hands:
                 await self._pause(step.targets[0], step.pause_s)
             case "replace":
                 await self._replace(step.targets[0])
+            case "asleep":
+                worker, other = step.targets
+                await asyncio.gather(self._pause(worker, step.pause_s), self._replace(other))
             case "join":
                 await self._join()
             case "clock":
@@ -188,6 +191,17 @@ def rows_of(city: WholeCity) -> list[dict[str, Any]]:
 
 def row_of(city: WholeCity, name: str) -> dict[str, Any] | None:
     return next((row for row in rows_of(city) if row["name"] == name), None)
+
+
+async def caught_up(missing: Callable[[], Awaitable[float]], what: str) -> None:
+    """Until nothing is missing. Raises Overdue when nothing moves; a slow machine moves slowly."""
+    least, moved = float("inf"), time.monotonic()
+    while (now := await missing()) > 0:
+        if now < least:
+            least, moved = now, time.monotonic()
+        elif time.monotonic() - moved > BACK_WITHIN_S:
+            raise Overdue(f"waited {BACK_WITHIN_S:.0f} s for {what}: {least:.0f} are missing")
+        await asyncio.sleep(LOOK_S)
 
 
 async def until(look: Callable[[], Awaitable[bool]], what: str, within_s: float = BACK_WITHIN_S) -> None:

@@ -1,6 +1,6 @@
 """What the services of a run have left behind: rows, published alerts, cases, the ledger. Reads only.
 
-Also how far they are: whether historian, worker and dispatch have passed given ends of their logs.
+Also how far they are: how many messages historian and dispatch miss of given ends of their logs.
 """
 
 from __future__ import annotations
@@ -99,17 +99,17 @@ async def published(kafka: str) -> Published:
     return Published(bodies, repeats, differing)
 
 
-async def recorded(dsn: str, ends: Mapping[int, int]) -> bool:
+async def unrecorded(dsn: str, ends: Mapping[int, int]) -> int:
     query = 'select "partition", next_offset from record_offsets where topic = %s'
-    return _passed(dict(await select(dsn, query, topics.READINGS.name)), ends)
+    return _missing(dict(await select(dsn, query, topics.READINGS.name)), ends)
 
 
-async def dispatched(dsn: str, ends: Mapping[int, int]) -> bool:
-    return _passed(dict(await select(dsn, 'select "partition", next_offset from dispatch_offsets')), ends)
+async def undispatched(dsn: str, ends: Mapping[int, int]) -> int:
+    return _missing(dict(await select(dsn, 'select "partition", next_offset from dispatch_offsets')), ends)
 
 
-def _passed(taken: Mapping[int, int], ends: Mapping[int, int]) -> bool:
-    return all(taken.get(number, 0) >= end for number, end in ends.items())
+def _missing(taken: Mapping[int, int], ends: Mapping[int, int]) -> int:
+    return sum(max(0, end - taken.get(number, 0)) for number, end in ends.items())
 
 
 async def select(dsn: str, query: str, *values: object) -> list[tuple[Any, ...]]:

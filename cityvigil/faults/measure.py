@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,8 @@ import httpx
 from cityvigil import rule_set
 from cityvigil.faults import compare, left, second_reader, undisturbed
 from cityvigil.faults.delays import Listener
-from cityvigil.faults.hands import Hands, Overdue, rows_of, until
+from cityvigil.faults.follower import Follower
+from cityvigil.faults.hands import Hands, Overdue, caught_up, rows_of, until
 from cityvigil.faults.load import Load
 from cityvigil.faults.plan import Step
 from cityvigil.flow import log as logs
@@ -29,7 +30,6 @@ from streams.replay import ends_of_the_log
 
 REST_S = 1.0
 PLAYING_WITHIN_S = 120.0
-THROUGH_WITHIN_S = 240.0
 COMMITTED_WITHIN_S = 120.0
 LAG = "cityvigil_detect_lag_messages{"
 
@@ -65,24 +65,27 @@ async def measured(
     """Kills beside a load that was started, waits, compares. The load has finished afterwards and the city's
     services have ended, its brokers not."""
     run = Run()
-    with run.timed("steps"):
-        await playing(load)
-        await disturbed(run, city, load, steps, seconds, progress)
-    progress("waiting until every frame is answered")
-    with run.timed("answers"):
-        await load.finish()
-    progress("waiting until all is through")
+    follower = await Follower.begun(city.settings.kafka)
     try:
+        with run.timed("steps"):
+            await playing(load)
+            await disturbed(run, city, load, steps, seconds, progress)
+        progress("waiting until every frame is answered")
+        with run.timed("answers"):
+            await load.finish()
+        progress("waiting until all is through")
         with run.timed("through"):
             ends = await through(city)
+        progress("comparing")
+        with run.timed("comparing"):
+            counts, wrong = await compared(city, load, ends, follower)
+        run.wrong += wrong
+        return run, counts
     except Overdue as error:
         run.wrong.append(str(error))
         return run, {}
-    progress("comparing")
-    with run.timed("comparing"):
-        counts, wrong = await compared(city, load, ends)
-    run.wrong += wrong
-    return run, counts
+    finally:
+        await follower.end()
 
 
 async def disturbed(
@@ -126,22 +129,18 @@ async def through(city: WholeCity) -> dict[int, int]:
     await city.supervisor.end("ingest")
     kafka, dsn = city.settings.kafka, city.settings.postgres
     ends = await ends_of_the_log(kafka)
-    await _until(lambda: left.recorded(dsn, ends), "the historian to reach the end of the log")
-    await _until(lambda: _detected(city, ends), "detect to reach the end of the log")
+    await caught_up(lambda: left.unrecorded(dsn, ends), "the historian to reach the end of the log")
+    await caught_up(lambda: _undetected(city, ends), "detect to reach the end of the log")
     await city.supervisor.end(*(row["name"] for row in rows_of(city) if row["name"].startswith("detect")))
     alerts = await logs.ends_of(kafka, ALERTS)
-    await _until(lambda: left.dispatched(dsn, alerts), "dispatch to take every alert")
+    await caught_up(lambda: left.undispatched(dsn, alerts), "dispatch to take every alert")
     await city.supervisor.end("record", "dispatch")
     async with asyncio.timeout(COMMITTED_WITHIN_S):
         await logs.judged(kafka, ends)
     return ends
 
 
-async def _until(look: Callable[[], Awaitable[bool]], what: str) -> None:
-    await until(look, what, THROUGH_WITHIN_S)
-
-
-async def _detected(city: WholeCity, ends: dict[int, int]) -> bool:
+async def _undetected(city: WholeCity, ends: dict[int, int]) -> float:
     """By the workers' own word: they commit with their next snapshot, or when they end."""
     behind: list[float] = []
     async with httpx.AsyncClient(timeout=5) as client:
@@ -150,23 +149,27 @@ async def _detected(city: WholeCity, ends: dict[int, int]) -> bool:
                 try:
                     answer = await client.get(f"http://127.0.0.1:{row['port']}/metrics")
                 except httpx.HTTPError:
-                    return False
+                    return float("inf")
                 behind += [
                     float(line.split()[1]) for line in answer.text.splitlines() if line.startswith(LAG)
                 ]
-    return behind == [0.0] * len(ends)
+    return sum(behind) if len(behind) == len(ends) else float("inf")
 
 
-async def compared(city: WholeCity, load: Load, ends: dict[int, int]) -> tuple[dict[str, int], list[str]]:
+async def compared(
+    city: WholeCity, load: Load, ends: dict[int, int], follower: Follower
+) -> tuple[dict[str, int], list[str]]:
     """Counts of what was compared, and what is wrong. The services must have ended, PostgreSQL not."""
     kafka, dsn = city.settings.kafka, city.settings.postgres
     registry = await read_registry(kafka)
     rules = [rule for rule in (await rule_set.read(kafka)).rules.values() if rule.mode != "draft"]
     stored, logged = await left.rows(dsn), await second_reader.rows(kafka, ends)
     sent = compare.sent_rows(load.sent, registry)
-    said, expected = await left.published(kafka), await second_reader.alerts(kafka, ends)
-    cases, others = await left.cases(dsn), await second_reader.cases(city)
-    raised = await asyncio.to_thread(undisturbed.raised, load.sent, registry, rules, city.settings.partitions)
+    said, cases = await left.published(kafka), await left.cases(dsn)
+    expected = await follower.alerts(ends)
+    # One after the other: both want the interpreter, and each answer of the database would wait for it.
+    raised = await asyncio.to_thread(undisturbed.raised, load.sent, registry, rules)
+    others = await second_reader.cases(city)
     pulsing = {one.subject for one in raised if one.subject.split("/")[1] in load.beating}
     felt = pulsing.union(*load.faults())
     wrong = [

@@ -27,13 +27,14 @@ ASLEEP_S = 8.0
 LEAPS_S = (3600, -3600, 0)
 """To where the clock of a `clock` step goes, one after the other: how far from the true time."""
 
-Kind = Literal["kill", "pause", "replace", "join", "clock"]
+Kind = Literal["kill", "pause", "replace", "asleep", "join", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """`kill`: kill -9 of the targets, `gaps_s` apart, each started again by whoever keeps it alive.
     `pause`: SIGSTOP for `PAUSE_S`, then SIGCONT. `replace`: SIGSTOP, another takes its place, SIGCONT.
+    `asleep`: the first is paused while the other is replaced.
     `join`: a third worker joins, then the first one dies for good, then a new one comes for it.
     `clock`: kill -9, then its wall clock leaps (`LEAPS_S`), then kill -9 again."""
 
@@ -66,8 +67,7 @@ def short(seed: int) -> list[Step]:
     return [
         *_round(random.Random(seed), list(TARGETS)),
         Step("join", ("detect-3", "detect")),
-        Step("pause", ("detect-2",), pause_s=ASLEEP_S),
-        Step("replace", ("ingest",)),
+        Step("asleep", ("detect-2", "ingest"), pause_s=ASLEEP_S),
         Step("clock", ("ingest",)),
     ]
 

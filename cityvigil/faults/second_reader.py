@@ -1,8 +1,9 @@
-"""What an undisturbed second reader makes of the log that a run has left: rows, alerts, cases.
+"""What an undisturbed second reader makes of the log that a run has left: rows and cases.
 
-Rows and alerts are read from Kafka up to given ends, through the same rules that historian and worker use.
-Cases are those of another dispatch, in a database of its own, over the same alerts. Reads and compares
-nothing of what the disturbed services left; `cityvigil/faults/left.py` does.
+Rows are read from Kafka up to given ends, through the same rule that the historian uses. Cases are those of
+another dispatch, in a database of its own, over the same alerts. Alerts are the matter of
+`cityvigil/faults/follower.py`. Reads and compares nothing of what the disturbed services left;
+`cityvigil/faults/left.py` does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import psycopg
 
 from cityvigil import postgres
 from cityvigil.faults import left
+from cityvigil.faults.hands import caught_up
 from cityvigil.faults.left import Row
 from cityvigil.flow import log
 from cityvigil.migrate import migrate
@@ -24,11 +26,8 @@ from cityvigil.wiring import now_us
 from detectors.correlation import linked
 from dispatch.worker import Dispatch
 from schemas import frame, sequence, topics
-from schemas.alert import encode
-from streams.replay import alerts_of_the_log
 
 DATABASE = "second_reader"
-ALERTS_WITHIN_S = 600.0
 
 
 async def rows(kafka: str, ends: Mapping[int, int]) -> list[Row]:
@@ -48,11 +47,6 @@ async def rows(kafka: str, ends: Mapping[int, int]) -> list[Row]:
     return sorted(found)
 
 
-async def alerts(kafka: str, ends: Mapping[int, int]) -> dict[left.Message, bytes]:
-    """(alert_id, seq) -> body."""
-    return {(one.alert_id, one.seq): encode(one) for one in await alerts_of_the_log(kafka, ends)}
-
-
 async def cases(city: WholeCity) -> left.Cases:
     """Those of a dispatch that nobody disturbs."""
     async with _a_database(city.stack.postgres) as dsn:
@@ -61,9 +55,7 @@ async def cases(city: WholeCity) -> left.Cases:
         other = Dispatch(kafka=city.settings.kafka, postgres=dsn, linked=linked, now_us=now_us)
         running = asyncio.create_task(other.run(stop))
         ends = await log.ends_of(city.settings.kafka, topics.ALERTS)
-        async with asyncio.timeout(ALERTS_WITHIN_S):
-            while not await left.dispatched(dsn, ends):
-                await asyncio.sleep(0.1)
+        await caught_up(lambda: left.undispatched(dsn, ends), "another dispatch to take every alert")
         stop.set()
         await running
         return await left.cases(dsn)

@@ -3,14 +3,17 @@
 A log is made of them as ingest would write it, each frame received at the time of its readings and time
 ticking evenly between them, and goes through the product's own detectors. An episode is known by rule, mode,
 subject and start; when it was noticed, and what stood in its messages, may differ where the real log does.
+All zones are folded as one partition: no rule looks across zones, and that is a quarter of the work.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from cityvigil.faults.load import Sent
@@ -38,15 +41,16 @@ class Episode(NamedTuple):
         return cls(alert.rule, alert.mode, alert.subject, alert.since.astimezone(dt.UTC))
 
 
-def raised(sent: Sequence[Sent], registry: Registry, rules: Sequence[Rule], partitions: int) -> set[Episode]:
+def raised(sent: Sequence[Sent], registry: Registry, rules: Sequence[Rule]) -> set[Episode]:
     """Every episode that these frames make."""
-    found: set[Episode] = set()
-    for number in range(partitions):
-        mine = [one for one in sent if registry.partition_of(one.gateway) == number]
-        fold = Partition(compile_program(registry, rules, number))
-        for entries in _log(mine, registry):
-            found |= {Episode.of(alert) for alert in fold.fold(entries) if alert.change == "raise"}
-    return found
+    fold = Partition(compile_program(_in_one(registry), rules, 0))
+    said = (alert for entries in _log(sent, registry) for alert in fold.fold(entries))
+    return {Episode.of(alert) for alert in said if alert.change == "raise"}
+
+
+def _in_one(registry: Registry) -> Registry:
+    zones = {name: msgspec.structs.replace(zone, partition=0) for name, zone in registry.zones.items()}
+    return dataclasses.replace(registry, zones=zones)
 
 
 def _log(sent: Sequence[Sent], registry: Registry) -> Iterable[list[Frame | Control]]:

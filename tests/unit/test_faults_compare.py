@@ -109,7 +109,7 @@ def test_every_beat_of_a_pulse_is_one_episode_in_an_undisturbed_city() -> None:
         for beat in range(40)
         for pulse in pulses
     ]
-    raised = undisturbed.raised(sent, registry, default_rules(judgement_live=True), 2)
+    raised = undisturbed.raised(sent, registry, default_rules(judgement_live=True))
     gusts = {(one.subject, one.since) for one in raised if one.rule == "weather-wind-gust"}
     assert gusts == {
         (f"sensor/{one.gateway}/{point}", dt.datetime.fromtimestamp(one.time_us / 1e6, dt.UTC))

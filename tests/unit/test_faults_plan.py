@@ -42,7 +42,7 @@ def test_the_short_set_has_everything_once_in_random_order_and_each_kind_of_step
     killed = [target for step in steps if step.kind == "kill" for target in step.targets]
     assert sorted(killed) == sorted(TARGETS)
     assert any(len(step.targets) > 1 for step in steps if step.kind == "kill")
-    assert [step.kind for step in steps if step.kind != "kill"] == ["join", "pause", "replace", "clock"]
+    assert [step.kind for step in steps if step.kind != "kill"] == ["join", "asleep", "clock"]
 
 
 def test_targets_are_chosen_by_name() -> None:
