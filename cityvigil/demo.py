@@ -83,7 +83,12 @@ def read_faults(data: Path) -> list[Fault]:
 
 async def read_messages(bootstrap: str, count: int) -> list[Message]:
     """Everything on the `count` partitions of `alerts` as of now, with Kafka's own time."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=50)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+        auto_offset_reset="earliest",
+    )
     await consumer.start()
     try:
         partitions = [TopicPartition(topics.ALERTS.name, number) for number in range(count)]

@@ -47,6 +47,7 @@ class Follower:
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=topics.MESSAGE_MAX_BYTES,
+            auto_offset_reset="earliest",
         )
 
     async def start(self) -> None:

@@ -26,6 +26,7 @@ async def alerts_of_the_log(kafka: str, ends: Mapping[int, int] | None = None) -
         enable_auto_commit=False,
         max_partition_fetch_bytes=topics.MESSAGE_MAX_BYTES,
         fetch_max_wait_ms=50,
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
@@ -47,7 +48,11 @@ async def ends_of_the_log(kafka: str) -> dict[int, int]:
     finally:
         await admin.close()
     tps = [TopicPartition(topics.READINGS.name, row["partition"]) for row in topic["partitions"]]
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
     await consumer.start()
     try:
         ends = await consumer.end_offsets(tps)

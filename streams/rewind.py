@@ -41,7 +41,12 @@ async def rewind(kafka: str, partition: int, begin: int, end: int, committed: in
     if told_to == 0:
         return Rewind(0, 0, None)
     tp = TopicPartition(topics.READINGS.name, partition)
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, fetch_max_wait_ms=50)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+        auto_offset_reset="earliest",  # a reset to the end that is under way would win over the seek
+    )
     await consumer.start()
     try:
         start = begin

@@ -84,7 +84,10 @@ class Versions:
 
     async def __aenter__(self) -> Versions:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, enable_auto_commit=False, fetch_max_wait_ms=50
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+            auto_offset_reset="earliest",
         )
         await consumer.start()
         consumer.assign([self._rules.partition, self._sensors.partition])

@@ -68,8 +68,9 @@ def a_registry(*sensors: Sensor, gateways: Sequence[Gateway] = (), zones: Sequen
 
 
 def a_rule(category: str = "gas_manhole_methane", **other: Any) -> Rule:
-    """The default rule of a category, live."""
-    rows = {rule.selector.categories: rule for rule in default_rules(judgement_live=True)}
+    """The default rule of a category, live; one that judges groups is another."""
+    every = default_rules(judgement_live=True)
+    rows = {rule.selector.categories: rule for rule in every if rule.members is None}
     rule = rows[(category,)]
     facts = {name: getattr(rule, name) for name in Rule.__struct_fields__}
     return Rule(**(facts | {"mode": "live"} | other))

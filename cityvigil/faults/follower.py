@@ -37,6 +37,7 @@ async def followed(kafka: str, ends: asyncio.Future[Mapping[int, int]]) -> dict[
         bootstrap_servers=kafka,
         enable_auto_commit=False,
         max_partition_fetch_bytes=topics.MESSAGE_MAX_BYTES,
+        auto_offset_reset="earliest",
     )
     try:
         await consumer.start()  # may fail; it wants to be stopped all the same

@@ -186,7 +186,10 @@ class Published:
 
     async def __aenter__(self) -> Published:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, enable_auto_commit=False, fetch_max_wait_ms=50
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+            auto_offset_reset="earliest",
         )
         await self._consumer.start()
         names = (topics.ALERTS.name, topics.ALERTS_SHADOW.name)

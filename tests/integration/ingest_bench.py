@@ -193,7 +193,11 @@ async def register(stack: Stack, entries: Sequence[registry.Entry], version: int
 
 async def messages(stack: Stack, topic: str) -> list[tuple[int, bytes]]:
     """(partition, value) of everything in a topic now."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.kafka, fetch_max_wait_ms=20)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=stack.kafka,
+        fetch_max_wait_ms=20,
+        auto_offset_reset="earliest",
+    )
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, n) for n in range(PARTITIONS if topic == "readings" else 1)]

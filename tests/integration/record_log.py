@@ -131,7 +131,11 @@ class SecondReader:
 
     async def read(self) -> dict[int, list[bytes]]:
         """Partition -> messages; their offsets are 0, 1, ..."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
         await consumer.start()
         try:
             partitions = [TopicPartition(READINGS.name, number) for number in range(PARTITIONS)]
