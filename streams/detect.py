@@ -50,6 +50,9 @@ WAITING_MESSAGES = 512
 MESSAGE_COST_S = 0.0003
 """What it takes Faust to deliver a message: with folding, what a replay costs."""
 
+BUSY_WEIGHT = 0.1
+"""Of one folding in the share of time that folding takes."""
+
 QUIET_S = 0.005
 """Without a delivery, after which nothing that was fetched is on its way."""
 
@@ -193,7 +196,7 @@ class Detect:
     # Folding
 
     async def _fold_forever(self, alerts: AlertWriter, partitions: Partitions) -> None:
-        not_before = 0.0
+        not_before, busy, ended = 0.0, 0.0, time.monotonic()
         while True:
             await self._arrived.wait()
             await self._gather(partitions, not_before)
@@ -205,12 +208,14 @@ class Detect:
                     if held.waiting:
                         await self._fold(held, alerts, partitions)
                         await asyncio.sleep(0)
-            not_before = time.monotonic() + min(time.monotonic() - began, BATCH_S)
+            before, ended = ended, time.monotonic()
+            busy += BUSY_WEIGHT * ((ended - began) / max(ended - before, 1e-6) - busy)
+            not_before = ended + min(ended - began, BATCH_S) * max(0.0, 2 * busy - 1)
             self._room.set()
 
     async def _gather(self, partitions: Partitions, not_before: float) -> None:
-        """After folding, as long again for frames to come: where they come fast, several cost little more
-        than one. Where they come slowly that time is over when the next one is here."""
+        """After folding, while that takes most of the time, as long again for frames to come: several cost
+        little more than one. Who has time folds at once what is there."""
         full = any(len(held.waiting) >= BATCH_MESSAGES for held in partitions.held.values())
         if not full and (left := not_before - time.monotonic()) > 0:
             await asyncio.sleep(left)
