@@ -25,8 +25,10 @@ setup-test: setup .stamps/system-test .stamps/timescale
 demo: setup
 	@$(BIN)/cityvigil demo
 
+# A file's tests stay together, as they share services; files are taken in order, the long ones stand first.
+WORKERS ?= 2
 test: setup-test
-	@$(PYTEST) -m "not datasets" $(ARGS)
+	@$(PYTEST) -m "not datasets" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: .stamps/venv
 	@$(PYTEST) -m "not integration and not acceptance and not browser and not datasets" $(ARGS)
