@@ -146,7 +146,8 @@ async def test_what_the_broker_refuses_is_counted_by_gateway(
     count = sum(one.count for one in await rejects(stack, unique))
     async with running(an_ingest(stack)):
         gateway.publish([{"n": "p", "v": 1}], 1, topic="up/another/senml")
-        assert len(await rejected(stack, unique, count + 1)) == count + 1, "the log is not read twice"
+        again = await rejected(stack, unique, count + 1)
+        assert sum(one.count for one in again) == count + 1, "the log is not read twice"
 
 
 def published_raw(stack: Stack, name: str, secret: str, packet: bytes) -> None:

@@ -107,6 +107,13 @@ export function startDetail(boot, queue) {
     say.timer = setTimeout(() => toast.classList.remove("shown"), 4000);
   }
 
+  // A button that is being pressed stays until it is released: swapped away in between, it would never be clicked.
+  let pressed = false;
+  box.addEventListener("pointerdown", () => { pressed = true; });
+  for (const over of ["pointerup", "pointercancel"]) {
+    window.addEventListener(over, () => setTimeout(() => { pressed = false; }));
+  }
+
   // Answers can overtake each other: an older picture of the case never replaces a newer one.
   box.addEventListener("htmx:beforeSwap", (event) => {
     // A renewal that was asked for before somebody began to write must not take their words away.
@@ -116,6 +123,10 @@ export function startDetail(boot, queue) {
     }
     const [, id, version] = event.detail.serverResponse.match(/data-case="([^"]+)" data-version="(\d+)"/) ?? [];
     const article = shown();
+    if (pressed && article?.dataset.case === id) {
+      event.detail.shouldSwap = false;
+      return soon();
+    }
     if (event.detail.requestConfig.headers["X-Renewal"] && article?.dataset.case !== id) event.detail.shouldSwap = false;
     if (article?.dataset.case === id && Number(version) < Number(article.dataset.version)) event.detail.shouldSwap = false;
     const active = document.activeElement;
