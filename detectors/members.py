@@ -97,15 +97,18 @@ def _member(sensor: Sensor, role: str, wanted: Members) -> Member:
 
 def _nearest(sensors: Sequence[Sensor], row: int, rows: Sequence[int]) -> list[int]:
     """Others of the place, nearest first; those without coordinates last, by number."""
-    own = sensors[row]
+    own = _degrees(sensors[row])
 
     def away(other: int) -> tuple[float, int]:
-        there = sensors[other]
-        if None in (own.lon, own.lat, there.lon, there.lat):
-            return math.inf, there.sensor
-        assert own.lon is not None and own.lat is not None  # noqa: PT018  # for mypy, said above
-        assert there.lon is not None and there.lat is not None  # noqa: PT018
-        east = (there.lon - own.lon) * math.cos(math.radians(own.lat))
-        return math.hypot(east, there.lat - own.lat), there.sensor
+        there = _degrees(sensors[other])
+        if own is None or there is None:
+            return math.inf, sensors[other].sensor
+        east = (there[0] - own[0]) * math.cos(math.radians(own[1]))
+        return math.hypot(east, there[1] - own[1]), sensors[other].sensor
 
     return sorted((r for r in rows if r != row), key=away)[:MOST_NEIGHBOURS]
+
+
+def _degrees(sensor: Sensor) -> tuple[float, float] | None:
+    """East and north."""
+    return None if sensor.lon is None or sensor.lat is None else (sensor.lon, sensor.lat)
