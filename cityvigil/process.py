@@ -62,7 +62,7 @@ def spawn(
             start_new_session=True,
         )
     _children[child.pid] = child
-    process = Process(name, child.pid, _started(child.pid) or "gone at once")
+    process = Process(name, child.pid, birth(child.pid) or "gone at once")
     write_atomically(_file(run, name), json.dumps(asdict(process)))
     return process
 
@@ -87,7 +87,7 @@ def forget(run: Path, name: str) -> None:
 
 
 def is_alive(process: Process) -> bool:
-    return _started(process.pid) == process.started
+    return birth(process.pid) == process.started
 
 
 def send(process: Process, sig: signal.Signals) -> None:
@@ -123,7 +123,7 @@ def working_in(folder: Path, name: str) -> list[Process]:
                 here = (entry / "cwd").readlink() == folder
             except OSError:  # it ended meanwhile, or is another user's
                 continue
-            if here and (started := _started(int(entry.name))):
+            if here and (started := birth(int(entry.name))):
                 found.append(Process(name, int(entry.name), started))
     return found
 
@@ -199,8 +199,9 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_name(log.name + ".1"))
 
 
-def _started(pid: int) -> str | None:
-    """None for a process that is gone or only waits to be reaped; reaps it if it is a child of ours."""
+def birth(pid: int) -> str | None:
+    """`Process.started` of what has this pid now. None if it is gone or only waits to be reaped, which is
+    done here if it is a child of ours."""
     fields = _stat(pid)
     if fields is None or fields[0] in "ZX":
         if child := _children.pop(pid, None):

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cityvigil import process
+
 log = logging.getLogger(__name__)
 
 PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -122,24 +124,24 @@ class Supervisor:
                 "-m",
                 "cityvigil",
                 *child.verb,
-                env={**os.environ, **child.environ, "CITYVIGIL_SUPERVISED": "1"},
+                env={**os.environ, **child.environ, "CITYVIGIL_SUPERVISED": str(os.getpid())},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
             )
 
     async def _end(self, running: _Running) -> None:
-        process = running.process
-        if process is not None and process.returncode is None:
+        started = running.process
+        if started is not None and started.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
-                process.terminate()
+                started.terminate()
             try:
-                await asyncio.wait_for(process.wait(), PATIENCE_S)
+                await asyncio.wait_for(started.wait(), PATIENCE_S)
             except TimeoutError:
                 log.warning("%s did not end in %.0f s: killed", running.child.name, PATIENCE_S)
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                    started.kill()
+                await started.wait()
         if running.task is not None:
             running.task.cancel()
             await asyncio.gather(running.task, return_exceptions=True)
@@ -151,6 +153,7 @@ class Supervisor:
                 "pid": running.process.pid if running.process else None,
                 "port": running.child.port,
                 "restarts": running.restarts,
+                "started": running.process and process.birth(running.process.pid),
             }
             for running in self._running
         ]
@@ -164,14 +167,32 @@ def state_file(data: Path) -> Path:
     return data / "services.json"
 
 
+def end_left_behind(data: Path) -> None:
+    """Ends what a killed supervisor left: services that have not yet ended with it, or can not."""
+    try:
+        rows = json.loads(state_file(data).read_text())["services"]
+    except FileNotFoundError:
+        return
+    left = [process.Process(row["name"], row["pid"], row["started"]) for row in rows if row.get("started")]
+    for one in left:
+        process.send(one, signal.SIGTERM)
+    process.wait(lambda: not any(map(process.is_alive, left)), PATIENCE_S)
+    for one in filter(process.is_alive, left):
+        log.warning("%s (pid %d) of a supervisor that was killed did not end: killed", one.name, one.pid)
+        process.kill(one)
+    state_file(data).unlink()
+
+
 def log_file(data: Path, name: str) -> Path:
     return data / "logs" / f"{name}.log"
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """Asks Linux to send this process SIGTERM when its parent dies; a no-op elsewhere."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def give_way(service: str) -> None:

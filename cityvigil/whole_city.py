@@ -20,12 +20,12 @@ from typing import Any
 
 import httpx
 
-from cityvigil import broker_keeper, city_clock, demo_cameras, gateways, process, stack
+from cityvigil import broker_keeper, city_clock, demo_cameras, gateways, one_city, process, stack
 from cityvigil.errors import CannotRun
 from cityvigil.http_server import bind
 from cityvigil.migrate import migrate
 from cityvigil.registry_topic import import_registry, read_registry
-from cityvigil.supervisor import Child, Supervisor, log_file, state_file
+from cityvigil.supervisor import Child, Supervisor, end_left_behind, log_file, state_file
 from cityvigil.wiring import now_us
 from schemas.clock import CityClock
 from schemas.settings import Settings
@@ -71,8 +71,17 @@ class WholeCity:
 
 @asynccontextmanager
 async def running(plan: Plan) -> AsyncIterator[WholeCity]:
-    """Everything up and ready; everything that was started here is ended afterwards. Raises CannotRun."""
-    bind("127.0.0.1", plan.console_port).close()
+    """Everything up and ready; everything that was started here is ended afterwards. Raises CannotRun, also
+    while another city runs in the folder."""
+    with one_city.held(plan.data):
+        await asyncio.to_thread(end_left_behind, plan.data)
+        bind("127.0.0.1", plan.console_port).close()
+        async with _running(plan) as city:
+            yield city
+
+
+@asynccontextmanager
+async def _running(plan: Plan) -> AsyncIterator[WholeCity]:
     ran_before = _runs(plan.data)
     found = await asyncio.to_thread(stack.up, plan.data)
     try:

@@ -72,8 +72,8 @@ def settings_from_environ() -> Settings:
 async def serve(name: str, settings: Settings, build: Builder) -> None:
     """Runs one service until a signal ends it. Raises what the service raised."""
     logs.configure(name, settings.log_level)
-    if os.environ.get("CITYVIGIL_SUPERVISED"):
-        supervisor.end_with_parent()
+    if parent := os.environ.get("CITYVIGIL_SUPERVISED"):
+        supervisor.end_with_parent(int(parent))
         supervisor.give_way(name)
     gc.set_threshold(*COLLECT_AT)
     stop = asyncio.Event()

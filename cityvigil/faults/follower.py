@@ -99,6 +99,6 @@ class Follower:
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with_parent(os.getppid())
     os.nice(19)
     asyncio.run(_main(sys.argv[1]))

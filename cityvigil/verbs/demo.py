@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cityvigil import demo, logs, stack, whole_city
+from cityvigil import demo, logs, one_city, stack, whole_city
 from cityvigil.demo_report import table
 from cityvigil.errors import CannotRun
 from cityvigil.process import write_atomically
+from cityvigil.supervisor import end_left_behind
 from cityvigil.verbs.options import (
     add_data_option,
     add_port_option,
@@ -94,16 +95,29 @@ def _whisper(text: str) -> None:
 
 
 def new_folder(data: Path) -> Path:
-    """An empty folder. Only one that a demo made is ever emptied. Raises CannotRun."""
-    if data.exists() and any(data.iterdir()):
-        if not (data / MARK).exists():
-            raise CannotRun(f"{data} is not a demo's folder: give another --data")
-        try:
-            stack.load(data)
-        except CannotRun:
-            shutil.rmtree(data)
-        else:
-            raise CannotRun(f"a demo runs under {data}: end it, or `cityvigil stack down --data {data}`")
-    data.mkdir(parents=True, exist_ok=True)
-    (data / MARK).touch()
+    """An empty folder. Only one that a demo made is ever emptied, and not under one that runs. Raises
+    CannotRun."""
+    found = {one.name for one in data.iterdir()} if data.exists() else set()
+    if found - {one_city.LOCK} and MARK not in found:
+        raise CannotRun(f"{data} is not a demo's folder: give another --data")
+    with one_city.held(data):
+        if _brokers_run(data):
+            raise CannotRun(
+                f"the brokers of a demo run under {data}: end them with `cityvigil stack down --data {data}`"
+            )
+        end_left_behind(data)
+        (data / MARK).touch()
+        for one in data.iterdir():
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one)
+            elif one.name not in (MARK, one_city.LOCK):  # a lock that is removed holds nobody
+                one.unlink()
     return data
+
+
+def _brokers_run(data: Path) -> bool:
+    try:
+        stack.load(data)
+    except CannotRun:
+        return False
+    return True

@@ -103,3 +103,11 @@ def test_what_cannot_be_replayed_is_said_in_one_line(city: RunningCity, tmp_path
     assert category.returncode == 2
     assert "expected a category of the catalogue, got 'nonsense'" in category.stderr
     assert category.stderr.count("\n") == 1
+
+
+def test_a_second_city_in_the_folder_is_refused_and_its_brokers_may_be_asked_for(city: RunningCity) -> None:
+    second = city.cityvigil("up", "--no-simulators")
+    assert second.returncode == 2
+    assert f"a city runs in {city.data} already: `cityvigil up` (pid " in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert city.cityvigil("stack", "up").returncode == 0
