@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from detectors.checked import tells
 from detectors.contract import NO_SLOT
 from detectors.group_said import SAYINGS
 from detectors.limits_said import OWN_UNIT, limit_text, saying
@@ -227,14 +228,20 @@ _seasonal = _scored(
 
 
 def _plausible(program: Program, lane: Lane, change: Change) -> Seen:
-    _, category = _category(program, lane, change)
+    rule, category = _category(program, lane, change)
     facts = lane.bound_of(change.track).facts
     amount, low, high = (
         quantity(x, category.unit, category.resolution) for x in (change.value, facts.low, facts.high)
     )
+    zh = f"{category.name_zh}测点读数 {amount}，可信范围 {low} 至 {high}"
+    en = f"{category.quantity} {amount}; plausible is {low} to {high}"
+    if tells(rule):
+        back = change.change == "clear"
+        zh += "，恢复研判" if back else "；此类读数不参与其他规则研判"
+        en += "; judged again" if back else "; no other rule judges such readings"
     return Seen(
-        f"{category.name_zh}测点读数 {amount}，可信范围 {low} 至 {high}",
-        f"{category.quantity} {amount}; plausible is {low} to {high}",
+        zh,
+        en,
         value=_finite(change.value),
         unit=category.unit,
         limit=facts.high if change.value > facts.high else facts.low,

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, members_of, withdrawn
-from detectors.intake import NEVER
+from detectors.intake import NEVER, Run
 from detectors.memory import Memory
 from detectors.program import Lane, Program
 from detectors.rehome import fill
@@ -119,7 +119,7 @@ class Partition(Memory):
         heard = np.flatnonzero(run.live)
         if not len(heard):
             return []
-        rounds = Rounds(run, self.last_value, self.last_at, self.tracks)
+        rounds = Rounds(run, np.flatnonzero(run.scored), self.last_value, self.last_at, self.tracks)
         row, first, last = rounds.rows, rounds.first, rounds.last
         blind, known = self.intake.blind_total[self.program.gateway[row]], self.last_at[row] != NEVER
         paused = np.minimum(blind - self.blind_at[row], run.at[first] - self.last_at[row])
@@ -127,10 +127,11 @@ class Partition(Memory):
         found = [
             (i, change)
             for i, tracks in enumerate(self.tracks)
-            if tracks.lane.detector.looks_at == "readings"
+            if tracks.lane.detector.looks_at == "readings" and i not in self.checks.lanes
             for part in series
             for change in tracks.read(part, rounds.agreed[i], rounds.newest)
         ]
+        found += self._checked(run, rounds)
         self.last_at[row], self.last_value[row] = run.at[last], run.value[last]
         self.last_received[row], self.blind_at[row] = run.received[last], blind
         row = run.row[heard]
@@ -148,6 +149,33 @@ class Partition(Memory):
             )
             for i, c in found
         ]
+
+    def _checked(self, run: Run, rounds: Rounds) -> list[tuple[int, Change]]:
+        """What the checks say: of sensors that sent something strange now, or did so lately."""
+        if not self.checks.lanes:
+            return []
+        known = rounds.rows
+        lately = self.checked_at[known] != self.last_at[known]
+        for i in self.checks.lanes:
+            track = self.tracks[i].lane.track_of[known]
+            lately |= (track >= 0) & self.tracks[i].running[track]
+        rows = np.union1d(run.row[run.strange], known[lately])
+        calm = ~np.isin(known, rows)
+        self.checked_at[known[calm]] = run.at[rounds.last[calm]]
+        if not len(rows):
+            return []
+        seen = run.scored & np.isin(run.row, rows)
+        seen[run.strange] = True
+        every = Rounds(run, np.flatnonzero(seen), self.last_value, self.checked_at, [])
+        nobody = np.zeros(len(run.row), bool)
+        found = [
+            (i, change)
+            for i in sorted(self.checks.lanes)
+            for part in every.series(np.zeros(len(every.rows), np.int64))
+            for change in self.tracks[i].read(part, nobody, every.newest)
+        ]
+        self.checked_at[every.rows] = run.at[every.last]
+        return found
 
     # Time
 

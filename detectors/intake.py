@@ -1,7 +1,8 @@
 """From frames to the readings that detectors see, and what is known of each gateway.
 
 Duplicated frames are dropped by the shared rule (schemas/sequence.py); historical lanes, texts, distrusted
-qualities, values that are no number and clocks that run ahead are passed on as "heard" but not scored. A
+qualities, values that are no number or that the quantity cannot have (detectors/checked.py) and clocks that
+run ahead are passed on as "heard" but not scored. A
 gateway's working time advances with the event times of its frames, at most one reporting interval a step, so
 that it measures reporting and not the calendar. Blind time is what holds must not count: from the last frame
 heard to the first one after, and stretches in which nobody wrote ticks.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from detectors.checked import Checks
 from detectors.program import Program
 from schemas.control import Gap, Marks, Ownership, Tick
 from schemas.frame import Frame, SegmentFlag
@@ -38,6 +40,7 @@ class Run:
     live: np.ndarray  # bool: counts as heard
     in_time: np.ndarray  # bool: its clock does not run ahead
     scored: np.ndarray  # bool
+    strange: np.ndarray  # i8, positions of values that the quantity cannot have, scored or withheld
     received: np.ndarray  # i8 by record
     work: np.ndarray  # i8 by record: the gateway's working time after this segment
     segments: np.ndarray  # schemas.frame.SEGMENT
@@ -56,9 +59,9 @@ class Run:
 class Intake:
     """What must be remembered of gateways and ingests; arrays are by gateway of the program."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, checks: Checks) -> None:
         n = len(program.gateways)
-        self.program = program
+        self.program, self.checks = program, checks
         self.index = {gateway.gateway: i for i, gateway in enumerate(program.gateways)}
         self.step_us = [max(1, round(gateway.interval_s * 1e6)) for gateway in program.gateways]
         self.marks: dict[str, dict[int, Mark]] = {}
@@ -97,8 +100,20 @@ class Intake:
         heard = live[segment] & (row >= 0)
         scored = heard & in_time & _SCORED[records["quality"]] & np.isfinite(value)
         scored &= (records["flags"] & int(Flag.text)) == 0
+        value, scored, strange = self.checks.sift(row, value, records["quality"], scored)
         return Run(
-            row, at, value, segment, heard, in_time, scored, received, work[segment], segments, gateways
+            row,
+            at,
+            value,
+            segment,
+            heard,
+            in_time,
+            scored,
+            strange,
+            received,
+            work[segment],
+            segments,
+            gateways,
         )
 
     def _hear(

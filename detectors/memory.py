@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from detectors.checked import Checks
 from detectors.intake import NEVER, Intake
 from detectors.program import Program
 from detectors.tracks import Tracks
@@ -21,11 +22,13 @@ class Memory:
     def __init__(self, program: Program) -> None:
         n = len(program.sensors)
         self.program = program
-        self.intake = Intake(program)
+        self.checks = Checks(program)
+        self.intake = Intake(program, self.checks)
         self.tracks = [Tracks(lane) for lane in program.lanes]
         self.last_at = np.full(n, NEVER)  # event time of the newest scored reading
         self.last_value = np.full(n, np.nan)
         self.last_received = np.full(n, NEVER)
+        self.checked_at = np.full(n, NEVER)  # the same of those that were only checked, too
         self.blind_at = np.zeros(n, np.int64)  # the gateway's blind time then
         self.heard_at = np.full(n, NEVER)  # newest event time of any reading
         self.heard_work = np.full(n, NEVER)  # the gateway's working time then

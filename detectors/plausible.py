@@ -1,7 +1,8 @@
 """A value that the quantity cannot have, or one that loggers write when they have none.
 
 The gross range test of QARTOD and of WMO-No. 8: outside the range the device is at fault, not the city. Codes
-such as -9999 are no measurement whatever the range. Such values are kept from the other detectors.
+such as -9999 are no measurement whatever the range. Where a live rule tells people, such values are kept from
+all other detectors (detectors/checked.py).
 
 >>> table = tabulate_facts([Facts(low=0.0, high=14.0)])
 >>> marks(table, np.array([[7.1], [-9999.0], [15.0]])).alert.ravel().tolist()
@@ -79,10 +80,15 @@ def step(table: Table, state: Nothing, batch: Batch) -> tuple[Nothing, Scores]:
     return state, scores._replace(running=np.zeros(len(batch.kind), bool))
 
 
+def checks(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """A range that holds a code is cut off above it: no range of the catalogue is so wide."""
+    return np.where(table.low <= max(NO_DATA), np.nextafter(max(NO_DATA), np.inf), table.low), table.high
+
+
 def screen(table: Table, kind: np.ndarray, value: np.ndarray) -> np.ndarray | None:
     """Values that may be wrong. Codes for no data lie far from zero."""
     may: np.ndarray = ~((value >= table.low[kind]) & (value <= table.high[kind])) | (value <= max(NO_DATA))
     return may
 
 
-DETECTOR = Detector("plausible", bind, tabulate, fresh, step, screen=screen)
+DETECTOR = Detector("plausible", bind, tabulate, fresh, step, screen=screen, checks=checks)

@@ -1,4 +1,4 @@
-"""The scored records of a run, each sensor's in its own order, and what was known of others at each place.
+"""Records of a run, each sensor's in its own order, and what was known of others at each place.
 
 A reading that is not newer than all before it of its sensor does not count. The k-th readings of all sensors
 make a row of a series, so that detectors work on arrays. Alerts are put back into log order afterwards, so a
@@ -18,8 +18,15 @@ SMALL = 4096
 
 
 class Rounds:
-    def __init__(self, run: Run, last_value: np.ndarray, last_at: np.ndarray, tracks: list[Tracks]) -> None:
-        chosen = np.flatnonzero(run.scored)
+    def __init__(
+        self,
+        run: Run,
+        chosen: np.ndarray,
+        last_value: np.ndarray,
+        last_at: np.ndarray,
+        tracks: list[Tracks],
+    ) -> None:
+        """Of the records at the positions `chosen`; `last_at` is what they must be newer than."""
         self._value, self._at = run.value, run.at
         self._last_value, self._last_at = last_value, last_at
         self._arrange(chosen[np.argsort(run.row[chosen], kind="stable")], run.row)

@@ -25,10 +25,10 @@ from schemas.alert import Alert
 from schemas.sequence import Mark
 
 MAGIC = b"CVDS"
-LAYOUT = 3
+LAYOUT = 4
 """Of these bytes; raise it when a detector's state changes its meaning. Its shape describes itself."""
 
-ROWS = ("last_at", "last_value", "last_received", "blind_at", "heard_at", "heard_work")
+ROWS = ("last_at", "last_value", "last_received", "checked_at", "blind_at", "heard_at", "heard_work")
 GATEWAYS = ("work", "newest", "received", "blind", "blind_since", "blind_total", "blind_seen", "city")
 FLAGS = ("running", "waiting", "agrees")
 _HEAD = struct.Struct("<4sIQ")

@@ -18,8 +18,9 @@ from schemas.cards import cards
 from schemas.catalogue import Category, catalogue
 from schemas.rule import Members, Role, Rule, Selector, Trial
 
-OWN_FAULTS = frozenset({"device-silence", "blind-area", "device-stuck"})
-"""Live from the first day: where our devices fail, nobody is guarded."""
+OWN_FAULTS = frozenset({"device-silence", "blind-area", "device-stuck", "device-plausible"})
+"""Live from the first day: where our devices fail, nobody is guarded. What is not plausible is judged by no
+other rule, so somebody must be told."""
 COURSES = (
     "water_main_flow",
     "water_main_pressure",

@@ -8,7 +8,7 @@ import yaml
 
 from cityvigil.rule_checks import wrong_with
 from schemas.catalogue import catalogue
-from schemas.default_rules import default_rules, rule_name
+from schemas.default_rules import OWN_FAULTS, default_rules, rule_name
 from schemas.rule import Rule, RuleError, from_yaml
 
 
@@ -83,7 +83,7 @@ def test_thresholds_of_judgement_start_in_shadow_in_a_new_installation() -> None
     assert careful["water-main-pressure"].mode == "live"  # sourced
     assert {rule.mode for rule in careful.values() if rule.confidence == "judgement"} == {"shadow", "live"}
     live_guesses = {r.name for r in careful.values() if r.confidence == "judgement" and r.mode == "live"}
-    assert live_guesses == {"device-silence", "blind-area", "device-stuck"}  # our own equipment's faults
+    assert live_guesses == OWN_FAULTS
     shown = {rule.name for rule in default_rules(judgement_live=True) if rule.mode == "shadow"}
     groups = {"water-district-balance", "water-district-night-flow", "heat-loop-balance", "gas-main-balance",
               "neighbour-drift", "bridge-modal-shift"}  # fmt: skip
