@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 setup: .stamps/system .stamps/venv .stamps/kafka .stamps/broker
-setup-test: setup .stamps/system-test .stamps/timescale
+setup-test: setup .stamps/system-test .stamps/timescale .stamps/clients
 
 .stamps/system: setup.sh
 	@./setup.sh system
@@ -21,6 +21,9 @@ setup-test: setup .stamps/system-test .stamps/timescale
 
 .stamps/timescale: tests/timescale/package.json tests/timescale/package-lock.json | .stamps/system-test
 	@./setup.sh timescale
+
+.stamps/clients: $(wildcard tests/clients/*.lock) | .stamps/venv
+	@./setup.sh clients
 
 demo: setup
 	@$(BIN)/cityvigil demo
@@ -50,6 +53,9 @@ lock:
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group dev pyproject.toml -o requirements-dev.lock
 	$(COMPILE) --group pyproject.toml:build -o requirements-build.lock
+	$(COMPILE) --group pyproject.toml:client-build -o tests/clients/build.lock
+	$(COMPILE) --group pyproject.toml:sparkplug-client -o tests/clients/sparkplug.lock
+	$(COMPILE) --group pyproject.toml:thingsboard-client -o tests/clients/thingsboard.lock
 
 clean:
-	rm -rf .stamps .venv .kafka .mosquitto tests/timescale/node_modules
+	rm -rf .stamps .venv .venv-clients .kafka .mosquitto tests/timescale/node_modules

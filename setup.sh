@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | broker | timescale   (make calls it, once each)
+# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | broker | timescale | clients   (make calls it, once each)
 # Installs Debian packages only where it may (root, or sudo without a password); otherwise it prints the one line
 # that does it and exits 2. It never asks a question, and starts no service.
 set -eu
@@ -115,6 +115,23 @@ timescale)
         echo "setup: npm ci in tests/timescale failed (whole output in .stamps/npm.log)" >&2
         exit 2
     }
+    ;;
+clients)
+    # Clients that others wrote, for tests: each brings a paho of its own, so each has an environment of its own.
+    for client in sparkplug thingsboard; do
+        say "the $client client, for tests, into .venv-clients/$client"
+        rm -rf ".venv-clients/$client"
+        python3 -m venv --without-pip ".venv-clients/$client"
+        pip=".venv/bin/python -m pip --python .venv-clients/$client/bin/python --disable-pip-version-check"
+        { # one comes as source: what builds it is pinned too
+            $pip install -q --require-hashes -r tests/clients/build.lock &&
+                $pip install -q --require-hashes --no-build-isolation --use-pep517 -r "tests/clients/$client.lock"
+        } </dev/null >.stamps/clients.log 2>&1 || {
+            tail -n 15 .stamps/clients.log >&2
+            echo "setup: pip could not install tests/clients/$client.lock (whole output in .stamps/clients.log)" >&2
+            exit 2
+        }
+    done
     ;;
 *)
     sed -n '2,4p' "$0" >&2

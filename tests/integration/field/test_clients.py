@@ -1,10 +1,12 @@
-"""What devices and readers that others wrote say, carried by a gateway: pymodbus, dlt645."""
+"""What others wrote talks to us: pymodbus and dlt645 carried by a gateway, pysparkplug, ThingsBoard's SDK."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from dlt645.service.serversvc.async_server_service import AsyncMeterServerService
@@ -13,10 +15,25 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from cityvigil import gateways
 from cityvigil.process import pick_ports
 from cityvigil.stack import Stack
+from ingest.field import Ports
+from schemas.control import Tick
+from schemas.reading import Quality
 from schemas.registry import Gateway, Sensor, Zone
-from tests.integration.ingest_bench import AGateway, a_known_gateway, an_ingest, register, rows, running
+from tests.clients.running import a_client
+from tests.integration.ingest_bench import (
+    AGateway,
+    a_known_gateway,
+    an_ingest,
+    controls,
+    now_us,
+    register,
+    rejects,
+    rows,
+    running,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -107,3 +124,79 @@ async def test_answers_of_a_dlt645_meter_are_values_of_a_gateway(
         assert await gateway.send(answers, 1, topic=f"up/{unique}/dlt645") == {"status": "stored"}
     found = await rows(stack, unique)
     assert [(row["value"], row["sensor"] == 52) for row in found] == [(220.5, True), (1234.56, False)]
+
+
+async def stored(stack: Stack, gateway: str, count: int) -> list[tuple[Any, Any, Any]]:
+    """(sensor, value, quality) of a gateway's readings, once there are so many."""
+    async with asyncio.timeout(WITHIN_S):
+        while len(found := [row for row in await rows(stack, gateway) if row["sensor"] is not None]) < count:
+            await asyncio.sleep(0.05)
+    return [(row["sensor"], row["value"], row["quality"]) for row in found]
+
+
+async def test_pysparkplugs_node_is_heard_and_says_its_births_again_when_a_new_host_asks(
+    stack: Stack, unique: str
+) -> None:
+    secret = gateways.add(stack.data, unique)
+    level = Sensor(53, unique, "level", "road_water_depth", "m", "port-01")
+    pump = Sensor(54, unique, "pump/running", "drain_pump_state", "1", "port-01")
+    await register(stack, [ZONE, Gateway(unique, "port-01"), level, pump], version=33)
+    good, late, lost = Quality.good, Quality.historical, Quality.link_lost
+    host, _, port = stack.mqtt.rpartition(":")
+    async with AsyncExitStack() as around:
+        async with running(an_ingest(stack)):
+            node = await around.enter_async_context(a_client("sparkplug", host, port, unique, secret))
+            assert await node.says() == "born"
+            assert await stored(stack, unique, 2) == [(53, 1.5, good), (54, 0, good)]
+            node.tell("level", 2.0)
+            node.tell("late", 1.75, now_us() // 1_000 - 60_000)
+            node.tell("pump", True)
+            assert [await node.says() for _ in range(3)] == ["level", "late", "pump"]
+            found = await stored(stack, unique, 5)
+            assert found[2:] == [(53, 2.0, good), (53, 1.75, late), (54, 1, good)]
+        # The next host knows no births, and what it hears first has a number that it does not expect.
+        async with running(an_ingest(stack)):
+            node.tell("level", 2.5)
+            assert [await node.says() for _ in range(2)] == ["level", "born"]
+            node.tell("level", 3.0)
+            assert await node.says() == "level"
+            found = await stored(stack, unique, 8)
+            # It died to be born again; what births repeat, with the time that it had, is not stored twice.
+            assert found[5:] == [(53, 2.5, good), (53, 2.5, lost), (53, 3.0, good)]
+            node.kill()
+            found = await stored(stack, unique, 10)
+            assert sorted(found[8:]) == [(53, 3.0, lost), (54, 1, lost)]
+            async with asyncio.timeout(WITHIN_S):
+                while not any(
+                    unique in one.silent for _, one in await controls(stack) if isinstance(one, Tick)
+                ):
+                    await asyncio.sleep(0.2)
+    assert await rejects(stack, unique) == []
+
+
+async def test_thingsboards_sdk_is_heard_as_a_device_and_as_a_gateway_by_its_token(
+    stack: Stack, unique: str
+) -> None:
+    token = f"{unique}:{gateways.add(stack.data, unique)}"
+    level = Sensor(55, unique, "level", "road_water_depth", "m", "port-01")
+    behind = Sensor(56, unique, "Device A/level", "road_water_depth", "m", "port-01")
+    await register(stack, [ZONE, Gateway(unique, "port-01"), level, behind], version=34)
+    async with running(an_ingest(stack, ports=Ports(door=0))) as ingest:
+        assert ingest.field is not None
+        door = "127.0.0.1", str(ingest.field.ports["mqtt"])
+        ts = now_us() // 1_000
+        async with a_client("thingsboard", "device", *door, token) as device:
+            device.tell("attributes", {"firmware": "1.0"})
+            device.tell("telemetry", {"ts": ts, "values": {"level": 0.25}})
+            device.tell(
+                "telemetry",
+                [{"ts": ts + 1, "values": {"level": 0.5}}, {"ts": ts + 2, "values": {"level": 0.75}}],
+            )
+            assert [await device.says() for _ in range(3)] == [0, 0, 0]
+        async with a_client("thingsboard", "gateway", *door, token) as gateway:
+            gateway.tell("connect", "Device A")
+            gateway.tell("telemetry", [{"ts": ts, "values": {"level": 1.25}}], "Device A")
+            assert [await gateway.says() for _ in range(2)] == [0, 0]
+        found = await stored(stack, unique, 4)
+    assert [one[:2] for one in found] == [(55, 0.25), (55, 0.5), (55, 0.75), (56, 1.25)]
+    assert await rejects(stack, unique) == []
