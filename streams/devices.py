@@ -15,15 +15,16 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 SHARE = 0.1
-"""Beyond this share of late or poor readings a sensor is looked for as such."""
-HEALTHS = ("silent", "late", "poor")
+"""Beyond this share of late, poor or repeated readings a sensor is looked for as such."""
+HEALTHS = ("silent", "late", "poor", "twice")
 STATES = ("in-service", "waiting", "commissioning", "maintenance", "retired")
 
 _SENSORS = """
 select s.sensor, s.gateway, s.point, s.category, s.unit, s.zone, s.asset, s.lon, s.lat, s.state, s.district,
-    s.maintenance_from, s.maintenance_to, h.n, h.late, h.poor, h.last_at, h.last_value
+    s.maintenance_from, s.maintenance_to, h.n, h.late, h.poor, h.twice, h.last_at, h.last_value
 from sensors s left join lateral (
-    select sum(n)::bigint as n, sum(late)::bigint as late, sum(poor)::bigint as poor, max(last_at) as last_at,
+    select sum(n)::bigint as n, sum(late)::bigint as late, sum(poor)::bigint as poor,
+        sum(twice)::bigint as twice, max(last_at) as last_at,
         (array_agg(last_value order by day desc))[1] as last_value
     from sensor_health where sensor = s.sensor and day >= %(day)s
 ) h on true
@@ -38,21 +39,21 @@ with page as (
     order by gateway limit %(limit)s
 ), heard as (
     select s.gateway, count(distinct s.sensor) as sensors, sum(h.n)::bigint as n, sum(h.late)::bigint as late,
-        sum(h.poor)::bigint as poor, max(h.last_at) as last_at
+        sum(h.poor)::bigint as poor, sum(h.twice)::bigint as twice, max(h.last_at) as last_at
     from page join sensors s using (gateway)
     left join sensor_health h on h.sensor = s.sensor and h.day >= %(day)s
     where s.state <> 'retired' group by s.gateway
-), twice as (
+), logged as (
     select gateway, sum(readings)::bigint as repeats from gateway_repeats
     where day >= %(day)s group by gateway
 )
-select page.*, coalesce(heard.sensors, 0) as sensors, heard.n, heard.late, heard.poor, heard.last_at,
-    coalesce(twice.repeats, 0) as repeats, coalesce(g.frames, 0)::bigint as again,
+select page.*, coalesce(heard.sensors, 0) as sensors, heard.n, heard.late, heard.poor, heard.twice,
+    heard.last_at, coalesce(logged.repeats, 0) as repeats, coalesce(g.frames, 0)::bigint as again,
     (coalesce(l.answered, 0) + coalesce(l.loose, 0))::bigint as frames,
     coalesce(l.stored, 0)::bigint as stored,
     coalesce(l.rejected, 0)::bigint as rejected, coalesce(l.given_up, 0)::bigint as given_up,
     a.since as silent_since
-from page left join heard using (gateway) left join twice using (gateway) left join ledger l using (gateway)
+from page left join heard using (gateway) left join logged using (gateway) left join ledger l using (gateway)
 left join gateway_again g using (gateway)
 left join alerts a on a.subject = 'gateway/' || page.gateway and a.rule = 'blind-area' and a.state = 'active'
 order by gateway
@@ -92,7 +93,7 @@ class Devices:
                     "(h.last_at is null or h.last_at < %(now)s - interval '1 day')"
                     " and s.state not in ('retired', 'waiting')"
                 )
-            case "late" | "poor":
+            case "late" | "poor" | "twice":
                 where.append(f"h.{health} > {SHARE} * h.n")
         values = {
             "after": after, "q": _like(q), "zone": zone, "category": category, "state": state, "now": now,

@@ -16,6 +16,7 @@ import psycopg
 from schemas.clock import to_datetime
 from schemas.reading import SCORED, Quality
 from streams.copy_rows import HEADER, POSTGRES_EPOCH_US, TRAILER
+from streams.recent import Recent
 
 LATE_US = 15 * 60 * 1_000_000
 LATE_WALL_US = 60 * 1_000_000
@@ -28,11 +29,12 @@ _POOR = ~np.isin(np.arange(256), [int(quality) for quality in SCORED])
 _POOR[Quality.historical] = False  # historical readings are as good as they were
 
 _TAKEN = """
-insert into sensor_health (sensor, day, n, late, poor, last_at, last_value, last_quality)
-select sensor, day, n, late, poor, last_at, last_value, last_quality from health_taken
+insert into sensor_health (sensor, day, n, late, poor, twice, last_at, last_value, last_quality)
+select sensor, day, n, late, poor, twice, last_at, last_value, last_quality from health_taken
 on conflict (sensor, day) do update set
     n = sensor_health.n + excluded.n, late = sensor_health.late + excluded.late,
-    poor = sensor_health.poor + excluded.poor, last_at = greatest(sensor_health.last_at, excluded.last_at),
+    poor = sensor_health.poor + excluded.poor, twice = sensor_health.twice + excluded.twice,
+    last_at = greatest(sensor_health.last_at, excluded.last_at),
     last_value = excluded.last_value, last_quality = excluded.last_quality
 """
 _REPEATS = """
@@ -49,20 +51,23 @@ class Tally(NamedTuple):
     n: np.ndarray
     late: np.ndarray
     poor: np.ndarray
+    twice: np.ndarray
     last_at: np.ndarray
     last_value: np.ndarray
     last_quality: np.ndarray
 
 
-def tally(records: np.ndarray, received: np.ndarray, late_us: int = LATE_US) -> Tally:
-    """Of readings (schemas.reading.RECORD) in the order of the log, and when each was received."""
+def tally(records: np.ndarray, received: np.ndarray, twice: np.ndarray, late_us: int = LATE_US) -> Tally:
+    """Of readings (schemas.reading.RECORD) in the order of the log, when each was received, and whether it
+    had been said before (streams/recent.py)."""
     day = (received + CITY_OFFSET_US) // DAY_US
     key = day << 32 | records["sensor"].astype(np.int64)
     one = np.ones(len(records), np.int64)
     late = (received - records["time"] > late_us).astype(np.int64)
     poor = _POOR[records["quality"]].astype(np.int64)
+    quality = records["quality"].astype(np.int64)
     return _grouped(
-        Tally(key, one, late, poor, records["time"], records["value"], records["quality"].astype(np.int64))
+        Tally(key, one, late, poor, twice.astype(np.int64), records["time"], records["value"], quality)
     )
 
 
@@ -83,6 +88,7 @@ def _grouped(rows: Tally) -> Tally:
         np.add.reduceat(rows.n[order], first),
         np.add.reduceat(rows.late[order], first),
         np.add.reduceat(rows.poor[order], first),
+        np.add.reduceat(rows.twice[order], first),
         np.maximum.reduceat(rows.last_at[order], first),
         rows.last_value[last],
         rows.last_quality[last],
@@ -91,7 +97,7 @@ def _grouped(rows: Tally) -> Tally:
 
 def nothing() -> Tally:
     none = np.empty(0, np.int64)
-    return Tally(none, none, none, none, none, np.empty(0), none)
+    return Tally(none, none, none, none, none, none, np.empty(0), none)
 
 
 class Health:
@@ -100,11 +106,12 @@ class Health:
     def __init__(self, scale: float = 1.0) -> None:
         self._late_us = max(LATE_US, round(LATE_WALL_US * scale))
         self._pieces: list[Tally] = []
+        self._recent = Recent()
         self._repeats: Counter[tuple[str, int]] = Counter()
 
     def add(self, records: np.ndarray, received: np.ndarray) -> None:
         if len(records):
-            self._pieces.append(tally(records, received, self._late_us))
+            self._pieces.append(tally(records, received, self._recent.twice(records), self._late_us))
         # Pieces of some seconds are merged, so that an hour without a database is no hour of pieces.
         if len(self._pieces) > 64:
             self._pieces = [self._whole()]
@@ -147,7 +154,7 @@ async def forget(connection: psycopg.AsyncConnection, city_us: int) -> None:
 async def _write(connection: psycopg.AsyncConnection, taken: Tally) -> None:
     await connection.execute(
         "create temp table if not exists health_taken"
-        " (sensor int, day date, n bigint, late bigint, poor bigint, last_at timestamptz,"
+        " (sensor int, day date, n bigint, late bigint, poor bigint, twice bigint, last_at timestamptz,"
         " last_value float8, last_quality smallint) on commit delete rows"
     )
     async with (
@@ -166,9 +173,10 @@ _ROW = np.dtype(
         ("l2", ">i4"), ("n", ">i8"),
         ("l3", ">i4"), ("late", ">i8"),
         ("l4", ">i4"), ("poor", ">i8"),
-        ("l5", ">i4"), ("last_at", ">i8"),
-        ("l6", ">i4"), ("last_value", ">f8"),
-        ("l7", ">i4"), ("last_quality", ">i2"),
+        ("l5", ">i4"), ("twice", ">i8"),
+        ("l6", ">i4"), ("last_at", ">i8"),
+        ("l7", ">i4"), ("last_value", ">f8"),
+        ("l8", ">i4"), ("last_quality", ">i2"),
     ]
 )  # fmt: skip
 
@@ -176,12 +184,12 @@ _ROW = np.dtype(
 def _binary(taken: Tally) -> bytes:
     """As PostgreSQL's COPY BINARY has it (streams/copy_rows.py), days since 2000 too."""
     rows = np.zeros(len(taken.key), _ROW)
-    rows["fields"] = 8
-    for i, size in enumerate((4, 4, 8, 8, 8, 8, 8, 2)):
+    rows["fields"] = 9
+    for i, size in enumerate((4, 4, 8, 8, 8, 8, 8, 8, 2)):
         rows[f"l{i}"] = size
     rows["sensor"] = taken.key & 0xFFFF_FFFF
     rows["day"] = (taken.key >> 32) - POSTGRES_EPOCH_US // DAY_US
-    rows["n"], rows["late"], rows["poor"] = taken.n, taken.late, taken.poor
+    rows["n"], rows["late"], rows["poor"], rows["twice"] = taken.n, taken.late, taken.poor, taken.twice
     rows["last_at"] = taken.last_at - POSTGRES_EPOCH_US
     rows["last_value"], rows["last_quality"] = taken.last_value, taken.last_quality
     return b"".join((HEADER, rows.tobytes(), TRAILER))

@@ -24,7 +24,7 @@ from schemas.catalogue import catalogue
 from schemas.clock import to_datetime
 
 PAGE = 50
-HEALTHS = ("silent", "late", "poor")
+HEALTHS = ("silent", "late", "poor", "twice")
 STATES = ("in-service", "commissioning", "maintenance", "waiting", "retired")
 MOST_NUMBER = 2**31 - 1
 
@@ -140,14 +140,14 @@ def state_now(row: Mapping[str, Any], now: dt.datetime) -> str:
 
 
 def shares(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Late and poor readings of all; None where there were none, which is not zero."""
-    return {"late_share": _share(row["late"], row["n"]), "poor_share": _share(row["poor"], row["n"])}
+    """Late, poor and repeated readings of all; None where there were none, which is not zero."""
+    return {f"{what}_share": _share(row[what], row["n"]) for what in ("late", "poor", "twice")}
 
 
 def gateway_shares(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Of a gateway: readings that stand twice in the log, frames that it sent again, readings rejected."""
+    """Of a gateway: readings said before or twice in the log, frames sent again, readings rejected."""
     return {
-        "repeat_share": _share(row["repeats"], row["repeats"] + (row["n"] or 0)),
+        "repeat_share": _share(row["repeats"] + (row["twice"] or 0), row["repeats"] + (row["n"] or 0)),
         "again_share": _share(row["again"], row["again"] + row["frames"]),
         "reject_share": _share(row["rejected"], row["rejected"] + row["stored"]),
     }

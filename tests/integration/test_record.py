@@ -171,13 +171,18 @@ async def test_every_reading_that_is_stored_is_counted_once_in_the_health_of_its
     async with await psycopg.AsyncConnection.connect(dsn) as connection:
         found = await connection.execute(
             "select (select count(*) from readings) + (select count(*) from reading_texts),"
-            " (select sum(n) from sensor_health), (select sum(readings) from gateway_repeats)"
+            " (select sum(n) from sensor_health), (select sum(readings) from gateway_repeats),"
+            " (select sum(twice) from sensor_health),"
+            " (select count(*) - count(distinct (time, sensor, value)) from readings)"
+            " + (select count(*) - count(distinct (time, sensor, text)) from reading_texts)"
         )
         row = await found.fetchone()
     assert row is not None
-    stored, counted, repeats = row
+    stored, counted, repeats, twice, said_twice = row
     assert counted == stored > 0
     assert repeats > 0
+    assert said_twice > 100
+    assert 0.9 * said_twice < twice <= said_twice  # of those in different batches one may be forgotten
 
 
 async def test_an_open_span_loses_its_exact_index_as_soon_as_a_rush_begins(
