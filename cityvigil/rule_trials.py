@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from detectors.registry import DETECTORS
 from detectors.rehearse import rehearse
 from schemas.rule import Rule
 
@@ -19,10 +20,10 @@ class Tried:
 
 
 def tried(rules: Iterable[tuple[str, Rule]]) -> Tried:
-    """Each rule with where it stands. A trial has one gateway, so blind-area rules have no tests."""
+    """Each rule with where it stands. A trial has one gateway, so rules about gateways have no tests."""
     found = Tried()
     for where, rule in rules:
-        if not rule.tests and rule.detector != "blind-area":
+        if not rule.tests and DETECTORS[rule.detector].looks_at != "gateways":
             found.untested.append(rule.name)
         for trial in rule.tests:
             outcome = rehearse(rule, trial)

@@ -28,13 +28,18 @@ class Nothing(NamedTuple):
 
 
 def bind(rule: Rule, sensor: Sensor | None, category: Category | None, gateway_s: float) -> Bound:
-    levels = [level for level, cell in sorted(rule.levels.items()) if cell.strip() == CELL]
+    return bound_by(rule, CELL, "blind")
+
+
+def bound_by(rule: Rule, expected: str, shape: str) -> Bound:
+    """Of a rule about gateways that knows one cell only."""
+    levels = [level for level, cell in sorted(rule.levels.items()) if cell.strip() == expected]
     reasons = tuple(
-        f"level {level}: expected {CELL}, got {cell!r}"
+        f"level {level}: expected {expected}, got {cell!r}"
         for level, cell in sorted(rule.levels.items())
-        if cell.strip() != CELL
+        if cell.strip() != expected
     )
-    return Bound(levels[0] if levels else 0, frozenset(levels[:1]), (Fall(),) * 4, ("blind",), reasons)
+    return Bound(levels[0] if levels else 0, frozenset(levels[:1]), (Fall(),) * 4, (shape,), reasons)
 
 
 def tabulate(bounds: Sequence[Bound]) -> Table:

@@ -2,7 +2,7 @@
 
 A check (`Detector.checks`) says by sensor between which values a reading is one at all. A value outside is
 strange: the check's own tracks see it, and where a rule in force tells people of it, nothing else does: no
-limit, window, baseline or neighbour. Where no such rule looks, nobody would know, so it is judged like others.
+limit, window, baseline or neighbour. Where no such rule looks nobody would know, so it is judged as others.
 A device that itself says "over range" vouches for its direction: it counts as the end of the range.
 """
 

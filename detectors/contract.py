@@ -115,6 +115,7 @@ class Detector:
     bind_group: Callable[[Rule, Category, tuple[Member, ...]], Bound] | None = None
     """In place of `bind` where sensors are judged together, at ticks: see `Told` and detectors/members.py."""
     each: bool = False  # a track for every selected sensor of a group, not one for the group
+    asks: str = "silence"  # of gateways: silence | clock
     checks: Callable[[Arrays], tuple[np.ndarray, np.ndarray]] | None = None
     """Of a check before all judgement: by kind, between which values a reading is one at all. What lies
     outside is shown to this detector alone (detectors/checked.py), where a rule of it tells people."""

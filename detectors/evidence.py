@@ -27,6 +27,7 @@ from detectors.wording import Finding, clock, number, quantity, sentence, span_e
 from schemas.alert import Alert, Evidence, Place
 from schemas.catalogue import Category, catalogue
 from schemas.clock import to_datetime, to_us
+from schemas.reading import FUTURE_SUSPECT_US
 from schemas.rule import Rule
 
 SHOWN_NEIGHBOURS = 5
@@ -308,6 +309,29 @@ def _blind(program: Program, lane: Lane, change: Change) -> Seen:
     return Seen(*what, value=float(points), unit=None, condition="gateway_down")
 
 
+def _clock(program: Program, lane: Lane, change: Change) -> Seen:
+    g = int(lane.row[change.track])
+    gateway, points = program.gateways[g].gateway, int((program.gateway == g).sum())
+    off_us = round(change.value)
+    zh, en = span_zh(abs(off_us)), span_en(abs(off_us))
+    if change.change == "clear":
+        what = f"网关 {gateway} 时钟恢复正常", f"the clock of gateway {gateway} is right again"
+    elif off_us > 0:
+        what = (
+            f"网关 {gateway} 时钟快 {zh}，{points} 个测点的读数只存不判，等同未设防",
+            f"the clock of gateway {gateway} is {en} ahead: readings of its {points} points are kept and not"
+            " judged, nobody is guarded by them",
+        )
+    else:
+        what = (
+            f"网关 {gateway} 时钟慢 {zh}，{points} 个测点早于既有读数的数据只存不判，其后按错误时间研判",
+            f"the clock of gateway {gateway} is {en} behind: readings of its {points} points that are older"
+            " than what it said before are kept and not judged, later ones are judged at wrong times",
+        )
+    limit = FUTURE_SUSPECT_US / 1e6
+    return Seen(*what, value=off_us / 1e6, unit="s", limit=limit, condition="clock_off")
+
+
 def _together(program: Program, lane: Lane, change: Change) -> Seen:
     """A group; detectors/group_said.py has the words."""
     _, category = _category(program, lane, change)
@@ -337,5 +361,6 @@ _SAW: dict[str, Callable[[Program, Lane, Change], Seen]] = {
     "seasonal": _seasonal,
     "silence": _silence,
     "blind-area": _blind,
+    "clock": _clock,
     **dict.fromkeys(SAYINGS, _together),
 }

@@ -152,20 +152,12 @@ class Partition(Memory):
 
     def _checked(self, run: Run, rounds: Rounds) -> list[tuple[int, Change]]:
         """What the checks say: of sensors that sent something strange now, or did so lately."""
-        if not self.checks.lanes:
-            return []
-        known = rounds.rows
-        lately = self.checked_at[known] != self.last_at[known]
-        for i in self.checks.lanes:
-            track = self.tracks[i].lane.track_of[known]
-            lately |= (track >= 0) & self.tracks[i].running[track]
-        rows = np.union1d(run.row[run.strange], known[lately])
-        calm = ~np.isin(known, rows)
-        self.checked_at[known[calm]] = run.at[rounds.last[calm]]
+        rows = np.union1d(run.row[run.strange], _common(rounds.rows, self._lately()))
         if not len(rows):
             return []
         seen = run.scored & np.isin(run.row, rows)
         seen[run.strange] = True
+        self.checked_at[rows] = np.maximum(self.checked_at[rows], self.last_at[rows])
         every = Rounds(run, np.flatnonzero(seen), self.last_value, self.checked_at, [])
         nobody = np.zeros(len(run.row), bool)
         found = [
@@ -175,7 +167,19 @@ class Partition(Memory):
             for change in self.tracks[i].read(part, nobody, every.newest)
         ]
         self.checked_at[every.rows] = run.at[every.last]
+        self.checked_ahead = np.union1d(self.checked_ahead, rows)
         return found
+
+    def _lately(self) -> np.ndarray:
+        """Rows of which a check has something open, or has seen what is newer than what was judged."""
+        ahead = self.checked_ahead
+        if len(ahead):
+            ahead = self.checked_ahead = ahead[self.checked_at[ahead] > self.last_at[ahead]]
+        for i in self.checks.lanes:
+            tracks = self.tracks[i]
+            if tracks.running.any():
+                ahead = np.union1d(ahead, tracks.lane.row[tracks.running])
+        return ahead
 
     # Time
 
@@ -249,13 +253,15 @@ class Partition(Memory):
         return tracks.together(track, turn[track], clock, newest, city_us)
 
     def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
-        gateway = tracks.lane.row
-        blind = self.intake.blind[gateway]
-        track = np.flatnonzero((blind | (tracks.episodes.level > 0)) & scope[gateway])
+        gateway, intake = tracks.lane.row, self.intake
+        if tracks.lane.detector.asks == "clock":
+            amount, begun = intake.clocks.told()[gateway], intake.clock_since
+        else:
+            amount, begun = intake.blind[gateway], intake.blind_since
+        track = np.flatnonzero(((amount != 0) | (tracks.episodes.level > 0)) & scope[gateway])
         if not len(track):
             return []
-        since = self.intake.blind_since[gateway[track]]
-        return tracks.judge(track, since, blind[track].astype(np.float64), city_us)
+        return tracks.judge(track, begun[gateway[track]], amount[track].astype(np.float64), city_us)
 
     # Messages
 
@@ -354,3 +360,12 @@ class Partition(Memory):
             correlation=None,
             evidence=withdrawn(last, at),
         )
+
+
+def _common(rows: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """Those of a few that are among `rows`, which ascend."""
+    if not len(few) or not len(rows):
+        return few[:0]
+    at = np.minimum(np.searchsorted(rows, few), len(rows) - 1)
+    common: np.ndarray = few[rows[at] == few]
+    return common

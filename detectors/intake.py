@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.checked import Checks
+from detectors.clocks import Clocks
 from detectors.program import Program
 from schemas.control import Gap, Marks, Ownership, Tick
 from schemas.frame import Frame, SegmentFlag
@@ -77,6 +78,10 @@ class Intake:
         self.blind_total = np.zeros(n, np.int64)
         self.blind_seen = np.full(n, NEVER)  # blind time is counted up to here
         self.city = np.full(n, NEVER)  # newest tick in whose scope the gateway was
+        self.clocks = Clocks(n)
+        # The same arrays, by the names that a snapshot keeps them under.
+        self.clock_since, self.clock_last = self.clocks.since, self.clocks.last
+        self.clock_off, self.clock_lag = self.clocks.off, self.clocks.lag
         self.scopes: dict[str, np.ndarray] = {}
 
     def take(self, frames: Sequence[Frame]) -> Run:
@@ -90,12 +95,15 @@ class Intake:
         at = np.ascontiguousarray(records["time"])
         value = np.ascontiguousarray(records["value"])
         in_time = (at <= received + FUTURE_SUSPECT_US) & (at >= EARLIEST_US)
-        newest = np.full(len(segments), NEVER)
+        newest, ahead = np.full(len(segments), NEVER), np.zeros(len(segments), np.int64)
         filled = np.flatnonzero(counts)
         if len(filled):
             firsts = (np.cumsum(counts) - counts)[filled]
             newest[filled] = np.maximum.reduceat(np.where(in_time, at, NEVER), firsts)
-        live, work = self._hear(segments, gateways, newest.tolist())
+            if not in_time.all():
+                off = np.maximum.reduceat(at, firsts) - segments["received_at"][filled]
+                ahead[filled] = np.where(off > FUTURE_SUSPECT_US, off, 0)
+        live, work = self._hear(segments, gateways, newest.tolist(), ahead.tolist())
         row = self.program.rows_of(records["sensor"])
         heard = live[segment] & (row >= 0)
         scored = heard & in_time & _SCORED[records["quality"]] & np.isfinite(value)
@@ -117,7 +125,7 @@ class Intake:
         )
 
     def _hear(
-        self, segments: np.ndarray, gateways: tuple[str, ...], newest: list[int]
+        self, segments: np.ndarray, gateways: tuple[str, ...], newest: list[int], ahead: list[int]
     ) -> tuple[np.ndarray, np.ndarray]:
         """By segment, whether its readings count, and its gateway's working time after it."""
         live = np.zeros(len(segments), bool)
@@ -134,6 +142,8 @@ class Intake:
                 self.received[g] = received[i]
             if fresh and not flags[i] & SegmentFlag.backfill:
                 live[i] = True
+                if newest[i] != NEVER or ahead[i]:
+                    self.clocks.heard(g, received[i], newest[i], ahead[i], int(self.newest[g]))
                 if sequenced and newest[i] > self.newest[g]:
                     if self.newest[g] != NEVER:
                         self.work[g] += min(newest[i] - int(self.newest[g]), self.step_us[g])
@@ -206,6 +216,7 @@ class Intake:
     def _forget_the_future(self, scope: np.ndarray, at: int) -> None:
         """The clock of their ingest ran ahead and was set back: what it dated later was at the latest now.
         Else every hold would mature at once, and a blind area could not end, until it is that late again."""
-        for moments in (self.city, self.received, self.blind_since, self.blind_seen):
+        ours = self.city, self.received, self.blind_since, self.blind_seen, self.clock_since, self.clock_last
+        for moments in ours:
             moments[scope] = np.minimum(moments[scope], at)
         self.city_us = min(self.city_us, at)

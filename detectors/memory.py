@@ -28,7 +28,8 @@ class Memory:
         self.last_at = np.full(n, NEVER)  # event time of the newest scored reading
         self.last_value = np.full(n, np.nan)
         self.last_received = np.full(n, NEVER)
-        self.checked_at = np.full(n, NEVER)  # the same of those that were only checked, too
+        # The same of those that were only checked, where that is newer; rows of which it may be so.
+        self.checked_at, self.checked_ahead = np.full(n, NEVER), np.empty(0, np.int64)
         self.blind_at = np.zeros(n, np.int64)  # the gateway's blind time then
         self.heard_at = np.full(n, NEVER)  # newest event time of any reading
         self.heard_work = np.full(n, NEVER)  # the gateway's working time then

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from detectors import (
     balance,
     blind,
+    clock,
     ewma,
     fitted,
     locate,
@@ -33,6 +34,7 @@ DETECTORS: dict[str, Detector] = {
         ewma.DETECTOR,
         seasonal.DETECTOR,
         blind.DETECTOR,
+        clock.DETECTOR,
         silence.DETECTOR,
         balance.DETECTOR,
         neighbours.DETECTOR,

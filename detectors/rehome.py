@@ -34,6 +34,7 @@ def _fill(memory: Memory, saved: Saved) -> None:
     _, new, old = np.intersect1d(program.numbers, saved.numbers, return_indices=True)
     for name in ROWS:
         getattr(memory, name)[new] = saved.rows[name][old]
+    memory.checked_ahead = np.flatnonzero(memory.checked_at > memory.last_at)
     was = {gateway: i for i, gateway in enumerate(saved.gateways)}
     pairs = [(i, was[g.gateway]) for i, g in enumerate(program.gateways) if g.gateway in was]
     here, there = np.array(pairs, np.int64).reshape(-1, 2).T

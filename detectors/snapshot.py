@@ -29,7 +29,10 @@ LAYOUT = 4
 """Of these bytes; raise it when a detector's state changes its meaning. Its shape describes itself."""
 
 ROWS = ("last_at", "last_value", "last_received", "checked_at", "blind_at", "heard_at", "heard_work")
-GATEWAYS = ("work", "newest", "received", "blind", "blind_since", "blind_total", "blind_seen", "city")
+GATEWAYS = (
+    *("work", "newest", "received", "blind", "blind_since", "blind_total", "blind_seen", "city"),
+    *("clock_since", "clock_last", "clock_off", "clock_lag"),
+)
 FLAGS = ("running", "waiting", "agrees")
 _HEAD = struct.Struct("<4sIQ")
 _ALIGNED = 8

@@ -16,13 +16,14 @@ from schemas.catalogue import catalogue
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    categories: tuple[str, ...]
     card: Card
+    categories: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()  # default rules that are about no category
 
 
 @functools.cache
 def cards() -> dict[str, Card]:
-    """category -> its default card."""
+    """category, or the name of a default rule that is about none -> its card."""
     text = resources.files("schemas").joinpath("cards.yaml").read_text(encoding="utf-8")
     found: dict[str, Card] = {}
     try:
@@ -34,4 +35,5 @@ def cards() -> dict[str, Card]:
             if category not in catalogue() or category in found:
                 raise ValueError(f"cards.yaml, {name}: {category!r} is unknown or has a card already")
             found[category] = entry.card
+        found |= dict.fromkeys(entry.rules, entry.card)
     return found

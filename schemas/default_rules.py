@@ -18,7 +18,7 @@ from schemas.cards import cards
 from schemas.catalogue import Category, catalogue
 from schemas.rule import Members, Role, Rule, Selector, Trial
 
-OWN_FAULTS = frozenset({"device-silence", "blind-area", "device-stuck", "device-plausible"})
+OWN_FAULTS = frozenset({"device-silence", "blind-area", "gateway-clock", "device-stuck", "device-plausible"})
 """Live from the first day: where our devices fail, nobody is guarded. What is not plausible is judged by no
 other rule, so somebody must be told."""
 COURSES = (
@@ -276,6 +276,17 @@ def _of_devices() -> list[Rule]:
             levels={3: "gateway_down"},
             response=card,
             source="ours: one alert for a gateway in place of one for each of its sensors",
+        ),
+        Rule(
+            name="gateway-clock",
+            title_zh="网关时钟错误",
+            title_en="the clock of a gateway is off: its readings are not judged",
+            detector="clock",
+            network="device",
+            mode="live",
+            levels={3: "clock_off"},
+            response=cards()["gateway-clock"],
+            source="ours: what is not judged is as blind as what is not heard",
         ),
         Rule(
             name="device-stuck",

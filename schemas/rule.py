@@ -18,8 +18,8 @@ from schemas.card import Card
 from schemas.model import Model
 
 Detector = Literal[
-    "threshold", "stuck", "silence", "ewma", "blind-area", "plausible", "spike", "seasonal", "balance",
-    "neighbours", "fitted", "locate", "night-flow", "modal",
+    "threshold", "stuck", "silence", "ewma", "blind-area", "clock", "plausible", "spike", "seasonal",
+    "balance", "neighbours", "fitted", "locate", "night-flow", "modal",
 ]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -1,8 +1,8 @@
 """The city, the rules of every detector and the logs that the laws of detectors are held against.
 
 A log is a story told by hypothesis: frames of several gateways with late, repeated, future and senseless
-readings, duplicated frames, ticks with and without silent gateways, of old and new generations. Settings are
-such that something happens in half an hour.
+readings, clocks that are off, duplicated frames, ticks with and without silent gateways, of old and new
+generations. Settings are such that something happens in half an hour.
 """
 
 from __future__ import annotations
@@ -199,6 +199,7 @@ def logs(draw: st.DrawFn) -> Log:
     now, generation = 0.0, 1
     mood = {sensor.sensor: "normal" for sensor in SENSORS}
     down: set[str] = set()
+    clock = dict.fromkeys(GATEWAYS, 0.0)
     for _ in range(minutes):
         now += float(rng.choice([20, 60, 60, 60, 61, 400], p=[0.05, 0.4, 0.25, 0.2, 0.08, 0.02]))
         for number in mood:
@@ -209,6 +210,8 @@ def logs(draw: st.DrawFn) -> Log:
                 down ^= {name}
             if name in down:
                 continue
+            if rng.random() < (0.1 if clock[name] else 0.02):
+                clock[name] = 0.0 if clock[name] else float(rng.choice([3600, -3600]))
             readings = []
             for sensor in SENSORS:
                 if sensor.gateway != name or mood[sensor.sensor] == "quiet":
@@ -219,7 +222,7 @@ def logs(draw: st.DrawFn) -> Log:
                     )
                     value = _value(rng, sensor.category or "", mood[sensor.sensor])
                     quality = int(rng.choice([0, 0, 0, 0, 0, 0, 0, 1, 2, 5]))
-                    readings.append(a_reading(sensor.sensor, now + offset, value, quality))
+                    readings.append(a_reading(sensor.sensor, now + clock[name] + offset, value, quality))
             sequence[name] += int(rng.choice([1, 1, 1, 1, 2]))
             frame = a_frame(*readings, gateway=name, sequence=sequence[name], received=now + 1)
             log += [frame] * int(rng.choice([1, 1, 1, 2]))

@@ -51,12 +51,15 @@ def test_faults_of_a_small_city_are_found_in_time_and_what_must_be_absorbed_is()
         "sensor-dropout",
         "lift-trapped",
         "duplicates",
+        "wrong-unit",
+        "clock-off",
     )
     seen = city.run(7, SMALL, kinds=kinds, chains=("kitchen-fire",))
     figures = {row.method: row.figures for row in city_report.rows([seen])}
     judged = figures["default rules"]
-    assert (judged["faults"], judged["found_in_time"], judged["at_expected_level"]) == (6, 1.0, 1.0)
+    assert (judged["faults"], judged["found_in_time"], judged["at_expected_level"]) == (8, 1.0, 1.0)
     assert (judged["kept_quiet"], judged["false_alerts"], judged["one_case"]) == (1.0, 0, 1.0)
+    assert figures["kind wrong-unit"]["told_as_another"] == 0
     assert figures["new installation"]["found_in_time"] < 1  # most thresholds are judgement: in shadow there
     assert figures["kind garage-co"]["median_delay_min"] * 60 <= city_plan.due_s("garage-co")
     assert figures["cascade kitchen-fire"] == {"one_case": 1, "of": 1}
