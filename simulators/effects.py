@@ -157,7 +157,12 @@ def softens(b: Bend) -> Floats:
 
 
 def stands_still(b: Bend) -> Floats:
-    """Counters that no longer turn, a bearing that no longer moves."""
+    """A bearing that no longer moves."""
+    return b.at_onset
+
+
+def counts_nothing(b: Bend) -> Floats:
+    """A counter that no longer turns: nothing is used."""
     return b.at_onset
 
 
@@ -169,6 +174,10 @@ def runs_on(b: Bend) -> Floats:
 def drifts(b: Bend) -> Floats:
     """An instrument that shows ever more than there is: the magnitude is added every hour."""
     return runs_on(b)
+
+
+COUNTERS: frozenset[Effect] = frozenset({counts_nothing, runs_on})
+"""After these a counter goes on from where it stands: what was used, or was not, stays so."""
 
 
 def is_scaled(b: Bend) -> Floats:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.clock import to_datetime
 from simulators.city import ZONES, City
-from simulators.effects import Bend, Effect
+from simulators.effects import COUNTERS, Bend, Effect
 from simulators.kinds import KINDS, Touch
 from simulators.network import Floats, Sky
 from simulators.weather import CLEAR_M
@@ -65,6 +65,7 @@ class Fault:
     subjects: tuple[str, ...]
     parts: tuple[Part, ...] = ()
     _onset: dict[int, Floats] = field(default_factory=dict)
+    _counted: dict[int, Floats] = field(default_factory=dict)  # by how much counters differ by now
 
     def active(self, now_us: int) -> bool:
         return self.onset_us <= now_us < self.end_us
@@ -79,8 +80,10 @@ class Fault:
         return KINDS[self.spec.kind].trouble
 
     def bend(self, now_us: int, truth: Floats) -> None:
-        """Changes the truth of its sensors in place while it lasts."""
+        """Changes the truth of its sensors in place while it lasts; a counter keeps what it counted."""
         if not self.active(now_us):
+            for number, counted in self._counted.items():
+                truth[self.parts[number].at] += counted
             return
         since_s = (now_us - self.onset_us) / S_US
         for number, part in enumerate(self.parts):
@@ -89,6 +92,8 @@ class Fault:
                 at_onset = self._onset.setdefault(number, before)
                 given = Bend(before, since_s, self.spec.magnitude, part.share, part.site, at_onset)
                 truth[part.at] = part.bend(given)
+                if part.bend in COUNTERS:
+                    self._counted[number] = truth[part.at] - before
 
     def overcast(self, now_us: int, sky: Sky) -> None:
         """Changes the sky over its zone while it lasts."""

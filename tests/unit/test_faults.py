@@ -23,6 +23,7 @@ from simulators import scenario as scenarios
 from simulators import truth
 from simulators.city import City
 from simulators.faults import S_US, Fault, FaultSpec, plant
+from simulators.homecare import HomecareNetwork
 from simulators.kinds import KINDS
 from simulators.scenario import Scenario, ScenarioError, load, parse
 from simulators.simulation import Simulation
@@ -242,3 +243,24 @@ def test_the_sensors_that_a_fault_touches_stand_under_the_rule_that_must_see_it(
     for kind in KINDS.values():
         for touch in kind.touches:
             assert kind.network in ("device", catalogue()[touch.category].domain)
+
+
+@pytest.mark.parametrize(("kind", "category"), [("no-sign-of-life", "home_electric_meter"),
+                                                ("tap-left-open", "home_water_meter")])  # fmt: skip
+def test_a_counter_goes_on_from_where_a_fault_left_it(kind: str, category: str) -> None:
+    """What nobody used while a home lay still is not made up for in one report, nor is a flood taken back."""
+    city = City.build(1, zones=1, density=0.1, networks=(HomecareNetwork,))
+    spec = FaultSpec(kind, city.zones[0].zone, 3600.0, 6 * 3600.0, 0.5, 3, "-")
+    fault = plant(spec, city, NIGHT_US, 1.0)
+    simulation = Simulation(city, (fault,), NIGHT_US, step_s=60)
+    (meter,) = city.find(category, city.zones[0].zone)
+    shown = [
+        float(report.values[report.sensors == meter][0])
+        for _ in range(9 * 60)
+        for report in simulation.step()
+        if meter in report.sensors
+    ]
+    steps = np.diff(shown)
+    assert len(steps) >= 16
+    assert steps.min() >= -0.02
+    assert steps.max() < 1.0
