@@ -21,8 +21,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from cityvigil import compacted, kafka, mosquitto, postgres, stack, supervisor, timescale, where
+from cityvigil.detect_state import snapshots_of
 from cityvigil.errors import CannotRun
-from cityvigil.unguarded import unguarded
+from cityvigil.unguarded import Unguarded, still_learning, unguarded
+from detectors.learning import Learning
 from schemas import registry, rule, topics
 from schemas.migrations import migrations
 
@@ -59,7 +61,7 @@ async def examine(data: Path) -> list[Finding]:
         lambda: _topics(found.kafka),
         lambda: _database(found.postgres),
         lambda: _lag(found.kafka, found.postgres),
-        lambda: _registry(found.kafka),
+        lambda: _registry(found.kafka, data),
         lambda: _services(data),
     )
     for check in checks:
@@ -198,7 +200,7 @@ async def _partitions(bootstrap: str, topic: str) -> list[int]:
     return sorted(row["partition"] for row in described["partitions"])
 
 
-async def _registry(bootstrap: str) -> list[Finding]:
+async def _registry(bootstrap: str, data: Path) -> list[Finding]:
     entries = registry.Registry()
     async for message in compacted.read(bootstrap, topics.SENSORS):
         entries.apply(registry.decode(message.value))
@@ -211,7 +213,7 @@ async def _registry(bootstrap: str) -> list[Finding]:
             "" if entries.sensors else "cityvigil sensors import FILE.csv --zones zones.csv",
         )
     ]
-    findings += await _guarded(bootstrap, entries)
+    findings += await _guarded(bootstrap, entries, data)
     if waiting:
         some = ", ".join(f"{s.gateway}/{s.point}" for s in waiting[:3])
         findings.append(
@@ -225,7 +227,7 @@ async def _registry(bootstrap: str) -> list[Finding]:
     return findings
 
 
-async def _guarded(bootstrap: str, entries: registry.Registry) -> list[Finding]:
+async def _guarded(bootstrap: str, entries: registry.Registry, data: Path) -> list[Finding]:
     rules: dict[str, rule.Rule] = {}
     async for message in compacted.read(bootstrap, topics.RULES):
         entry = rule.decode(message.value)
@@ -233,17 +235,33 @@ async def _guarded(bootstrap: str, entries: registry.Registry) -> list[Finding]:
             rules[entry.rule.name] = entry.rule
     partitions = max((zone.partition for zone in entries.zones.values()), default=0) + 1
     found = await asyncio.to_thread(unguarded, entries, rules.values(), partitions)
+    state = await snapshots_of(bootstrap, data)
+    learns = await asyncio.to_thread(still_learning, entries, rules.values(), state)
+    return [_judged(len(rules), found), *_learned(learns, known=state is not None)]
+
+
+def _judged(rules: int, found: Unguarded) -> Finding:
     if not found.sensors:
-        return [Finding("guard", "ok", f"{len(rules)} rules, no sensor is unguarded")]
+        return Finding("guard", "ok", f"{rules} rules, no sensor is unguarded")
     most, number = found.reasons.most_common(1)[0]
-    return [
-        Finding(
-            "guard",
-            "warn",
-            f"{len(found.sensors)} sensors have conditions that cannot be judged; {number}: {most}",
-            "give the site parameters that are missing: cityvigil sensors export, param.NAME, import",
-        )
-    ]
+    return Finding(
+        "guard",
+        "warn",
+        f"{len(found.sensors)} sensors have conditions that cannot be judged; {number}: {most}",
+        "give the site parameters that are missing: cityvigil sensors export, param.NAME, import",
+    )
+
+
+def _learned(learns: list[Learning], *, known: bool) -> list[Finding]:
+    """What is learned first guards nobody until then."""
+    if not learns:
+        return []
+    sensors, alone = {one.sensor for one in learns}, {one.sensor for one in learns if one.alone}
+    says = f"{len(sensors)} sensors have conditions that still learn, {len(alone)} of them no other"
+    if not known:
+        says += " (no snapshot of detect can be read from here: what it has learned counts as not)"
+    advice = "until when: cityvigil rules unguarded; site parameters such as baseline make it unnecessary"
+    return [Finding("learning", "warn", says, advice)]
 
 
 async def _services(data: Path) -> list[Finding]:

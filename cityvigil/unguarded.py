@@ -1,7 +1,8 @@
 """Which sensors are unguarded 未设防: at least one live condition of theirs cannot be judged, and why.
 
 They are counted and listed, never shown as normal; the list is a work list of what to enter or connect. The
-answer comes from compiling the rules in force against the registry, as detect does.
+answer comes from compiling the rules in force against the registry, as detect does; what must be learned
+first and is not yet known, from detect's own newest snapshots.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from detectors.fold import Partition, SnapshotError
+from detectors.learning import Learning, learning
 from detectors.program import compile_program
+from detectors.wording import ZONE
+from schemas.clock import to_datetime
 from schemas.registry import Registry
 from schemas.rule import Rule
+from streams.state import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,51 @@ class Row(NamedTuple):
 def work_list(registry: Registry, rules: Iterable[Rule]) -> list[Row]:
     """Every line, by gateway, point and rule."""
     rules = list(rules)
-    partitions = max((zone.partition for zone in registry.zones.values()), default=0) + 1
     found = set()
-    for partition in range(partitions):
+    for partition in range(_partitions(registry)):
         for number, rule, reason in compile_program(registry, rules, partition).unguarded:
             sensor = registry.by_number[number]
             place = sensor.gateway, sensor.point, sensor.category or "", sensor.zone or ""
             found.add(Row(*place, rule, reason))
     return sorted(found)
+
+
+def still_learning(registry: Registry, rules: Iterable[Rule], snapshots: Snapshots | None) -> list[Learning]:
+    """By sensor and rule. Of a partition of which no snapshot can be read nothing is known to be learned."""
+    rules, found = list(rules), []
+    for partition in range(_partitions(registry)):
+        program = compile_program(registry, rules, partition)
+        found += learning(_remembered(Partition(program), snapshots, partition))
+    return found
+
+
+def learning_list(registry: Registry, found: Iterable[Learning]) -> list[Row]:
+    """The same lines of the work list."""
+    rows = []
+    for one in found:
+        sensor = registry.by_number[one.sensor]
+        place = sensor.gateway, sensor.point, sensor.category or "", sensor.zone or ""
+        rows.append(Row(*place, one.rule, f"{one.what}: {_until(one)}"))
+    return sorted(rows)
+
+
+def _until(one: Learning) -> str:
+    besides = ", nothing else guards it" if one.alone else ""
+    if not one.begun:
+        return f"learning has not begun{besides}"
+    if one.until_us is None:
+        return f"learning, too little was seen to say until when{besides}"
+    return f"learning until {to_datetime(one.until_us).astimezone(ZONE):%Y-%m-%d %H:%M}{besides}"
+
+
+def _remembered(empty: Partition, snapshots: Snapshots | None, number: int) -> Partition:
+    for snapshot in snapshots.usable(number) if snapshots is not None else ():
+        try:
+            return Partition.restore(empty.program, snapshot.whole, snapshot.changes)
+        except SnapshotError:
+            continue
+    return empty
+
+
+def _partitions(registry: Registry) -> int:
+    return max((zone.partition for zone in registry.zones.values()), default=0) + 1

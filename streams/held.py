@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram
 
 from detectors.fold import SnapshotError
+from detectors.learning import count
 from detectors.program import Program
 from detectors.snapshot import Copy, pack
 from schemas import topics
@@ -47,7 +48,14 @@ COPIED_BYTES = Counter(
     "cityvigil_detect_snapshot_copied_bytes_total", "state copied in memory to be written; once a snapshot"
 )
 
+LEARNING = Gauge(
+    "cityvigil_detect_learning_sensors",
+    "sensors with a condition that still learns what is usual; alone: nothing else judges them",
+    ["partition", "judged"],
+)
+
 LOOK_MS = 5_000
+COUNT_EVERY_S = 60.0
 SNAPSHOT_EVERY_S = 5.0
 """At the latest, if anything came, so that what waits for a place in the log is not kept waiting; before that
 when reading again would take `replay_s`. Only changed rows are written: a tenth of 234,000 costs 33 ms."""
@@ -95,6 +103,7 @@ class Held:
     snapshot_at: float = field(default_factory=time.monotonic)
     writing: asyncio.Task[None] | None = None
     base: Base | None = None
+    counted_at: float = float("-inf")  # those that still learn
     leaving: bool = False
 
     def unseen(self, messages: list[Message]) -> list[tuple[int, bytes]]:
@@ -196,6 +205,7 @@ class Partitions:
         held.sent = [future for future in held.sent if not future.done()]
         if held.writing is not None and not held.writing.done():
             return
+        self._count(held)
         late = time.monotonic() - held.snapshot_at >= SNAPSHOT_EVERY_S
         if held.folded and (late or held.replay_s >= self._replay_s / len(self.held)):
             held.writing = self._start_snapshot(held, consumer)
@@ -254,6 +264,15 @@ class Partitions:
 
     def _written(self, header: Header, copy: Copy, base: Base | None) -> tuple[str, int]:
         return self._snapshots.write(header, pack(copy), base.crc if base else None)
+
+    def _count(self, held: Held) -> None:
+        """How many sensors are not guarded yet by something that must be learned first."""
+        if time.monotonic() - held.counted_at < COUNT_EVERY_S:
+            return
+        held.counted_at = time.monotonic()
+        every, alone = count(held.lane.fold)
+        LEARNING.labels(held.lane.number, "besides").set(every - alone)
+        LEARNING.labels(held.lane.number, "alone").set(alone)
 
     def _saved(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):

@@ -22,10 +22,11 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 
 from cityvigil import rule_files, rule_fit, rule_pipes, rule_set, rule_trials, where
+from cityvigil.detect_state import snapshots_of
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import read_registry
 from cityvigil.rule_set import RuleSet
-from cityvigil.unguarded import Row, work_list
+from cityvigil.unguarded import Row, learning_list, still_learning, work_list
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from detectors.fitted import FITTABLE
 from schemas.default_rules import default_rules
@@ -76,7 +77,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show = actions.add_parser("list", help="the live set")
     show.set_defaults(run=_list)
 
-    listed = actions.add_parser("unguarded", help="what the live set cannot judge, by sensor and reason: CSV")
+    listed = actions.add_parser(
+        "unguarded", help="what the live set cannot judge, or not yet, by sensor and reason: CSV"
+    )
     listed.set_defaults(run=_unguarded)
 
     promote = actions.add_parser("promote", help="put a rule live, in shadow, or off (draft)")
@@ -173,11 +176,18 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _unguarded(args: argparse.Namespace) -> int:
-    async def work(kafka: str) -> list[Row]:
+    async def work(kafka: str) -> tuple[list[Row], bool]:
         known = await rule_set.read(kafka)
-        return work_list(await read_registry(kafka), known.rules.values())
+        registry, rules = await read_registry(kafka), known.rules.values()
+        state = await snapshots_of(kafka, args.data)
+        learns = learning_list(registry, still_learning(registry, rules, state))
+        return sorted(work_list(registry, rules) + learns), state is not None or not learns
 
-    rows = _talking(where.services(args.data).kafka, work)
+    rows, is_sure = _talking(where.services(args.data).kafka, work)
+    if not is_sure:
+        print(
+            "no snapshot of detect can be read from here: what it has learned counts as not", file=sys.stderr
+        )
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(Row._fields)
     out.writerows(rows)
