@@ -18,6 +18,7 @@ SENSORS: Mapping[str, str] = {
     "lon": "经度",
     "lat": "纬度",
     "state": "状态",
+    "tags": "标签",
     "maintenance_from": "检修开始",
     "maintenance_to": "检修结束",
 }

@@ -45,7 +45,8 @@ class GatewayRow(Protocol):
 
 
 class SensorRow(Protocol):
-    """A row may also have `sensor` (its number; 0 = give it one), `state` and a maintenance window."""
+    """A row may also have `sensor` (its number; 0 = give it one), `state`, a maintenance window and `tags`
+    (None: as they were)."""
 
     @property
     def gateway(self) -> str: ...
@@ -213,6 +214,7 @@ def _numbered(registry: Registry, rows: Sequence[SensorRow], homes: Mapping[str,
     for row in rows:
         known = registry.sensors.get((row.gateway, row.point))
         number = known.sensor if known else int(getattr(row, "sensor", 0))
+        tags = getattr(row, "tags", None)
         if not number:
             number, following = following, following + 1
         sensors.append(
@@ -230,6 +232,7 @@ def _numbered(registry: Registry, rows: Sequence[SensorRow], homes: Mapping[str,
                 params=dict(row.params),
                 maintenance_from=getattr(row, "maintenance_from", None),
                 maintenance_to=getattr(row, "maintenance_to", None),
+                tags=tuple(tags) if tags is not None else known.tags if known else (),
             )
         )
     return sensors

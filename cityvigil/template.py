@@ -29,6 +29,7 @@ _EXPLAINED = {
     "lon": ("十进制度，或 120°23′04.5″；坐标系在导入时声明", "decimal degrees or d°m′s″"),
     "lat": ("同上", "likewise"),
     "state": ("在用、调试、检修、停用；留空为在用", "in-service, commissioning, maintenance, retired"),
+    "tags": ("规则选点用，分号隔开，如 dma:7;inlet；留空不变，- 为清空", "rules select by them; -: none"),
     "maintenance_from": ("检修开始时间，如 2026-03-01 08:00（北京时间）", "begin of a maintenance window"),
     "maintenance_to": ("检修结束时间", "its end"),
     "district": ("必填。区市编号，如 shinan", "required; district id"),

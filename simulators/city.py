@@ -112,6 +112,7 @@ class Sensor(NamedTuple):
     lon: float
     lat: float
     params: dict[str, float]
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ def _planted(
                     lon=round(lon, 5),
                     lat=round(lat, 5),
                     params=network.site(plan.category, rng) | stated,
+                    tags=network.tags(plan.category, zone.zone, i),
                 )
             )
     return made

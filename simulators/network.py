@@ -94,6 +94,11 @@ class Network(abc.ABC):
         return {}
 
     @staticmethod
+    def tags(category: str, zone: str, number: int) -> tuple[str, ...]:
+        """What rules may select a zone's sensor `number` by: nothing, unless the network says otherwise."""
+        return ()
+
+    @staticmethod
     def felt(category: str, origin: int, count: int) -> Floats | None:
         """How much the `count` sensors of a category in a zone feel what happens at sensor `origin`;
         None where the network has no answer."""

@@ -12,6 +12,8 @@ import numpy as np
 
 from simulators.network import Floats, Layout, Moment, Network, Planned, Wander, peaks
 
+DISTRICTS = 2
+
 
 class WaterNetwork(Network):
     name: ClassVar = "water"
@@ -34,6 +36,11 @@ class WaterNetwork(Network):
         tanks = layout.count("water_tank_level")
         self._level = self._depth * rng.uniform(0.65, 0.85, tanks)
         self._filling = rng.uniform(0, 1, tanks) < 0.5
+
+    @staticmethod
+    def tags(category: str, zone: str, number: int) -> tuple[str, ...]:
+        """A zone has two districts of the mains; every other place lies in the second."""
+        return (f"dma:{zone}-{1 + number % DISTRICTS}",)
 
     @staticmethod
     def site(category: str, rng: np.random.Generator) -> dict[str, float]:

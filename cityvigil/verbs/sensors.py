@@ -38,7 +38,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     take = actions.add_parser("import", help="add and change sensors as a CSV or .xlsx file says")
-    columns = ",".join([*sensor_files.COLUMNS, *sensor_files.WINDOW_COLUMNS])
+    columns = ",".join([*sensor_files.COLUMNS, "tags", *sensor_files.WINDOW_COLUMNS])
     take.add_argument("file", metavar="FILE", help=f"columns {columns},param.NAME, or their Chinese heads")
     zones = f"columns {','.join(sensor_files.ZONE_COLUMNS)}; default: zones.csv beside FILE"
     take.add_argument("--zones", metavar="FILE", help=zones)

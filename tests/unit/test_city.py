@@ -8,12 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from cityvigil.quality.city_log import registry_of
+from detectors.program import compile_program
 from schemas.catalogue import catalogue
+from schemas.rule import Selector
 from simulators import senml
 from simulators.city import NETWORKS, City
 from simulators.limits import limits_of
 from simulators.scenario import load
 from simulators.simulation import Report, Simulation
+from tests.builders import a_rule
 
 START_US = 1_790_000_000_000_000  # a night in Qingdao
 
@@ -166,3 +170,16 @@ def test_a_frame_is_senml_that_says_everything_once() -> None:
         {"n": "08", "v": 0.36},
         {"bn": "ph-", "bu": "[pH]", "n": "01", "v": 7.6},
     ]
+
+
+def test_a_selector_by_tag_finds_the_districts_of_the_simulated_mains() -> None:
+    registry = registry_of(City.build(1, zones=2, density=0.2))
+    rule = a_rule(
+        "water_main_pressure", selector=Selector(("water_main_pressure",), tags=("dma:shibei-01-2",))
+    )
+    (lane,) = compile_program(registry, [rule], 0).lanes
+    mains = [s for s in registry.sensors.values() if s.category == "water_main_pressure"]
+    assert 0 < len(lane.row) < len([s for s in mains if s.zone == "shibei-01"]) < len(mains)
+    assert {tag for s in mains for tag in s.tags} == {
+        f"dma:{zone}-{n}" for zone in ("shinan-01", "shibei-01") for n in (1, 2)
+    }

@@ -152,3 +152,13 @@ def test_a_zone_of_a_partition_that_is_no_more_counted_on_keeps_it() -> None:
     entered(registry, *a_city(2, 1))
     assert registry.zones["zone-0"].partition == 7
     assert registry.zones["zone-1"].partition == 0
+
+
+def test_tags_stay_until_a_row_says_otherwise() -> None:
+    def named(tags: tuple[str, ...] | None) -> list[SensorRow]:
+        return [SensorRow(0, "gw-zone-0", "p0", category=METHANE, tags=tags)]
+
+    zones, gateways, _ = a_city(1, 0)
+    registry = entered(Registry(), zones, gateways, named(("dma:7",)))
+    assert entered(registry, [], [], named(None)).by_number[1].tags == ("dma:7",)
+    assert entered(registry, [], [], named(())).by_number[1].tags == ()

@@ -133,3 +133,15 @@ def test_what_is_written_is_read_back_the_same() -> None:
     assert (wrong, zones[0].name_zh, zones[0].lon) == ([], "八大峡", 120.3)
     gateways, wrong = sensor_files.read_gateways(written(sensor_files.gateway_rows(registry)), "g.csv")
     assert (wrong, gateways) == ([], [GatewayRow(2, "gw-1", "shinan-01", 300.0)])
+
+
+def test_tags_are_read_written_and_wrong_ones_named() -> None:
+    text = "网关,测点,标签\ngw-1,a,dma:7；inlet; dma:7\ngw-1,b,\ngw-1,c,-\ngw-1,d,two words\ngw-1,e,a;;b\n"
+    rows, wrong = sensor_files.read_sensors(text.encode(), "s.csv")
+    assert [row.tags for row in rows] == [("dma:7", "inlet"), None, (), None, None]
+    assert [(problem.row, problem.column) for problem in wrong] == [(5, "tags"), (6, "tags")]
+    registry = Registry()
+    for number, tags in enumerate((("dma:7", "inlet"), ()), 1):
+        registry.apply(Sensor(number, "gw-1", f"p{number}", METHANE, "%{vol}", "shinan-01", tags=tags))
+    rows, wrong = sensor_files.read_sensors(written(sensor_files.sensor_rows(registry)), "s.csv")
+    assert (wrong, [row.tags for row in rows]) == ([], [("dma:7", "inlet"), ()])
