@@ -46,6 +46,8 @@ shared_buffers = 256MB
 effective_cache_size = 1GB
 work_mem = 16MB
 maintenance_work_mem = 128MB
+# Building the index of a span is no hurry, and with helpers it would take every core from the alerts.
+max_parallel_maintenance_workers = 0
 wal_level = minimal
 max_wal_senders = 0
 max_wal_size = 4GB
