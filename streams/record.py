@@ -25,8 +25,8 @@ from streams.batch import Batch, Key
 from streams.health import Health
 from streams.log_reader import Gathered, reading
 from streams.readings_table import ReadingsTable
-from streams.span_tables import BUSY_ROWS_S
 from streams.spans import width_us
+from streams.tending import tend
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,6 @@ WRITING = 0x6369_7479_0003
 TENDING = 0x6369_7479_0004
 
 POLL_S = 0.2
-TEND_S = 10.0
-LOOK_S = 1.0
 NOTE_S = 30.0
 """How often the health of sensors is noted: at most so much of it is lost, and its figures are so old."""
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -166,32 +164,18 @@ class Record:
         for sensed in batch.sensed:
             COMMITTED.observe((now - sensed) / 1e6)
 
-    async def _tend(self, stop: asyncio.Event) -> None:
-        """Beside the writing, on a connection of its own: now and then, and as soon as much comes in."""
+    async def _tend(self, _: asyncio.Event) -> None:
+        """Beside the writing, on a connection of its own."""
         async with _connected(self._postgres) as connection:
-            alone, is_busy = False, False
-            while not stop.is_set():
-                rows_s = await self._rate(stop, is_busy)
-                if stop.is_set():
-                    return
-                is_busy = rows_s > BUSY_ROWS_S
+            alone = False
+
+            async def upkeep(rows_s: float) -> None:
+                nonlocal alone
                 alone = alone or await _locked(connection, TENDING)
                 if alone and self._why_not is None and self._table is not None:
                     await self._table.tend(connection, self._city_us(), rows_s)
 
-    async def _rate(self, stop: asyncio.Event, was_busy: bool) -> float:
-        """Rows a second over the time until it is time to tend, which is at once when a rush begins."""
-        rows, since = self._rows, self._wall_us()
-        deadline_us = since + int(TEND_S * 1e6)
-        rows_s = 0.0
-        while not stop.is_set() and (now := self._wall_us()) < deadline_us:
-            before = self._rows
-            await _wait(stop, LOOK_S)
-            rows_s = (self._rows - rows) * 1e6 / max(self._wall_us() - since, 1)
-            lately_s = (self._rows - before) * 1e6 / max(self._wall_us() - now, 1)
-            if lately_s > BUSY_ROWS_S and not was_busy:
-                return lately_s
-        return rows_s
+            await tend(upkeep, lambda: self._rows, self._wall_us)
 
     async def _note(self, stop: asyncio.Event) -> None:
         """How sensors report, on a connection of its own: once more when stopped."""

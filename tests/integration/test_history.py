@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -13,7 +16,7 @@ from schemas import registry
 from schemas.migrations import migrations
 from schemas.reading import RECORD, Quality
 from schemas.registry import Entry, Sensor, Zone
-from streams import mirror, span_tables
+from streams import mirror, span_tables, tending
 from streams.copy_rows import COLUMNS, rows_out
 from streams.history import History, Point, Text
 from streams.spans import HOUR_US
@@ -100,6 +103,50 @@ async def test_readings_are_found_the_same_with_each_index_on_their_span(
     assert len(with_blocks) == 3000
     await span_tables.tend(connection, FIRST_US, rows_s=1e6)
     assert {table.indexed for table in await span_tables.tables(connection)} == {False}
+
+
+async def test_an_index_that_is_being_built_is_given_up_when_a_rush_begins(
+    connection: psycopg.AsyncConnection, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tending, "TEND_S", 0.0)
+    monkeypatch.setattr(tending, "LOOK_S", 0.02)
+    await store(connection, 1, FIRST_US + np.arange(3000) * 1_000_000, np.arange(3000.0))
+    rush = asyncio.Event()
+    rows = itertools.count()
+
+    async with (
+        asyncio.timeout(60),
+        await psycopg.AsyncConnection.connect(postgres_dsn) as writing,
+        await psycopg.AsyncConnection.connect(postgres_dsn, autocommit=True) as building,
+    ):
+        await writing.execute("lock table readings in row exclusive mode")  # for it, building waits
+        task = asyncio.create_task(
+            tending.tend(
+                lambda rows_s: span_tables.tend(building, FIRST_US, rows_s),
+                lambda: next(rows) * 1_000_000 if rush.is_set() else 0,
+                lambda: time.time_ns() // 1_000,
+            )
+        )
+        while not await is_running(connection, "create index concurrently"):
+            await asyncio.sleep(0.02)
+        rush.set()
+        while not await is_running(connection, "drop index concurrently"):
+            await asyncio.sleep(0.02)
+        await writing.rollback()
+        while any(table.indexed for table in await span_tables.tables(connection)):
+            await asyncio.sleep(0.02)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def is_running(connection: psycopg.AsyncConnection, statement: str) -> bool:
+    found = await connection.execute(
+        "select count(*) from pg_stat_activity where state = 'active' and wait_event_type = 'Lock'"
+        " and query ilike %s",
+        [statement + "%"],
+    )
+    return bool((await found.fetchall())[0][0])
 
 
 async def test_texts_come_with_their_times(connection: psycopg.AsyncConnection, history: History) -> None:

@@ -15,8 +15,7 @@ from cityvigil import stack as local
 from cityvigil.migrate import migrate
 from cityvigil.stack import Stack
 from schemas.topics import READINGS
-from streams import record as service
-from streams import span_tables
+from streams import span_tables, tending
 from streams.record import Record
 from tests.integration.historian import (
     WITHIN_S,
@@ -188,9 +187,9 @@ async def test_every_reading_that_is_stored_is_counted_once_in_the_health_of_its
 async def test_an_open_span_loses_its_exact_index_as_soon_as_a_rush_begins(
     fresh_stack: Stack, dsn: str, log: RecordLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "TEND_S", 3_600.0)
-    monkeypatch.setattr(service, "LOOK_S", 0.05)
-    for module in (service, span_tables):
+    monkeypatch.setattr(tending, "TEND_S", 3_600.0)
+    monkeypatch.setattr(tending, "LOOK_S", 0.05)
+    for module in (tending, span_tables):
         monkeypatch.setattr(module, "BUSY_ROWS_S", 1.0)
     async with a_historian(fresh_stack.kafka, dsn):
         await log.rounds(2)
