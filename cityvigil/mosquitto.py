@@ -68,6 +68,7 @@ max_queued_bytes {queued}
 max_packet_size {packet}
 
 log_dest stderr
+{file}
 log_timestamp_format %Y-%m-%dT%H:%M:%S
 connection_messages true
 log_type error
@@ -121,15 +122,28 @@ def prepare(home: Path, service_user: str) -> None:
     process.write_atomically(home / "acl", ACCESS.format(service=service_user))
 
 
+def log_file(home: Path) -> Path:
+    """Where a broker that somebody else runs (compose) keeps what ingest reads of its log."""
+    return home / "mosquitto.log"
+
+
 def settings(
-    home: Path, listener: str, *, user: str = "", debug: str = "", plugin: Path | None = None
+    home: Path,
+    listener: str,
+    *,
+    user: str = "",
+    debug: str = "",
+    plugin: Path | None = None,
+    log: Path | None = None,
 ) -> str:
-    """mosquitto.conf of a broker whose files are in `home`; `listener`: its port, and its address if one."""
+    """mosquitto.conf of a broker whose files are in `home`; `listener`: its port, and its address if one;
+    `log`: a file for its log beside the standard error."""
     return CONFIG.format(
         listener=listener,
         home=home,
         user=user,
         plugin=f"plugin {plugin}" if plugin else "",
+        file=f"log_dest file {log}" if log else "",
         queued=MAX_QUEUED_BYTES,
         packet=MAX_PACKET_BYTES,
         debug=debug,

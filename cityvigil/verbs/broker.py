@@ -34,6 +34,7 @@ def _run(_: argparse.Namespace) -> int:
     gateways.set_account(settings.data, settings.mqtt_user, settings.mqtt_password)
     # On every address: who reaches it is for whoever publishes the port to say.
     port = settings.mqtt.rpartition(":")[2]
-    process.write_atomically(home / "mosquitto.conf", mosquitto.settings(home, port))
+    text = mosquitto.settings(home, port, log=mosquitto.log_file(home))
+    process.write_atomically(home / "mosquitto.conf", text)
     print(f"{home}: mosquitto.conf, acl, passwords")
     return 0

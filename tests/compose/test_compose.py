@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
-from cityvigil import kafka
+from cityvigil import kafka, mosquitto
 from cityvigil.cli import build_parser
 from cityvigil.whole_city import SERVICES
 from schemas.settings import Settings
@@ -80,6 +80,16 @@ def test_each_of_our_services_is_told_what_the_settings_want_and_nothing_they_do
     for address in (settings.mqtt, settings.kafka):
         assert address.rpartition(":")[0] in COMPOSE["services"]
     assert OURS[name]["volumes"][0] == f"data:{settings.data}"
+
+
+def test_ingest_reads_the_log_that_the_broker_writes_and_can_change_none_of_its_files(secrets: Path) -> None:
+    settings = Settings.from_environ(environment(OURS["ingest"], secrets))
+    home = settings.data / mosquitto.NAME
+    assert settings.mqtt_log == mosquitto.log_file(home)
+    assert COMPOSE["services"]["broker-log"]["command"] == [str(mosquitto.log_file(home))]
+    assert f"broker:{home}:ro" in OURS["ingest"]["volumes"]
+    for name in ("mosquitto", "broker-log"):
+        assert COMPOSE["services"][name]["volumes"] == [f"broker:{home}"]
 
 
 @pytest.mark.parametrize("name", sorted(RUN_FOR_EVER))

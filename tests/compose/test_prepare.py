@@ -19,7 +19,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from cityvigil import cli, mosquitto, process, where
 from cityvigil.errors import CannotRun
+from ingest.broker_log import Lines, Refusal
 from schemas.clock import CityClock
+from schemas.reading import Reason
 from schemas.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -94,6 +96,14 @@ def test_the_broker_that_compose_runs_lets_in_who_the_local_one_does(
         assert process.wait(lambda: mosquitto.answers(port, "cityvigil", "of ingest"), 10)
         assert mosquitto.answers(port, "gw-1", secret)
         assert not mosquitto.answers(port, "gw-1", "guessed")
+        log = mosquitto.log_file(data / "mosquitto")
+        assert process.wait(lambda: [one.reason for one in refusals(log)] == [Reason.credentials], 60)
+
+
+def refusals(log: Path) -> list[Refusal]:
+    """What ingest would count of it."""
+    lines = Lines()
+    return [found for line in log.read_bytes().splitlines() if (found := lines.read(line))]
 
 
 @contextmanager
@@ -159,3 +169,18 @@ def test_the_image_runs_as_a_user_who_is_not_root_and_owns_the_data() -> None:
     assert DOCKERFILE.index("USER 10001") < DOCKERFILE.index("ENTRYPOINT")
     mosquitto_in_compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["mosquitto"]
     assert mosquitto_in_compose["user"] == "10001:10001"
+
+
+def test_the_file_that_keeps_the_brokers_log_small_empties_it_at_its_limit(tmp_path: Path) -> None:
+    """The loop of compose.yaml, once, as its shell runs it."""
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["broker-log"]
+    shell, flag, words = service["entrypoint"]
+    once = words.replace("$$", "$").replace("while sleep 60", "for once in 1")
+    log = tmp_path / "mosquitto.log"
+    for size, left in ((process.LOG_KEPT_BYTES, 0), (process.LOG_KEPT_BYTES - 1, process.LOG_KEPT_BYTES - 1)):
+        log.touch()
+        os.truncate(log, size)
+        subprocess.run([shell, flag, once, str(log)], check=True)
+        assert log.stat().st_size == left
+    subprocess.run([shell, flag, once, str(tmp_path / "none")], check=True)
+    assert not (tmp_path / "none").exists()
