@@ -7,9 +7,12 @@ beside other rows and the registry is not known here.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from cityvigil import coordinates, sheet
@@ -43,25 +46,35 @@ class Problem(NamedTuple):
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What the rows of a file have in common; `places` are those of its datum, by their texts, in WGS-84."""
+
+    file: str
+    header: Sequence[str]
+    datum: str
+    params: Sequence[str]
+    places: Mapping[tuple[str, str], tuple[float, float]]
+    problems: list[Problem]
+
+
 class Cells:
     """One row's cells; what cannot be read becomes a problem and a harmless value."""
 
-    def __init__(
-        self, file: str, row: int, cells: Mapping[str, str], problems: list[Problem], datum: str
-    ) -> None:
+    __slots__ = ("_cells", "_table", "row")
+
+    def __init__(self, table: _Table, row: int, cells: Sequence[str]) -> None:
+        self._table = table
         self.row = row
-        self._file = file
-        self._cells = cells
-        self._problems = problems
-        self._datum = datum
+        self._cells = dict(zip(table.header, map(str.strip, cells), strict=True))
 
     def text(self, column: str) -> str:
-        return self._cells.get(column, "").strip()
+        return self._cells.get(column, "")
 
     def wrong(self, column: str, expected: str, got: str | None = None) -> None:
         got = self.text(column) if got is None else got
-        self._problems.append(
-            Problem(self._file, self.row, column, expected, repr(got) if got else "nothing")
+        self._table.problems.append(
+            Problem(self._table.file, self.row, column, expected, repr(got) if got else "nothing")
         )
 
     def identifier(self, column: str, *, needed: bool = True) -> str:
@@ -95,40 +108,45 @@ class Cells:
 
     def word(self, column: str, words: Mapping[str, str]) -> str:
         """One of the words, in either language, as its key; "" for nothing."""
-        key = key_of(self.text(column), words)
+        text = self.text(column)
+        key = text if text in words else key_of(text, words)
         if key and key not in words:
             self.wrong(column, f"one of {', '.join(words)} (or {', '.join(words.values())}), or nothing")
         return key
 
     def moment(self, column: str) -> int | None:
         """Microseconds since 1970; a time without a zone is the city's, +08:00."""
-        text = self.text(column).replace("/", "-")
+        text = self.text(column)
         if not text:
             return None
         try:
-            found = dt.datetime.fromisoformat(text)
+            found = dt.datetime.fromisoformat(text.replace("/", "-"))
         except ValueError:
             self.wrong(column, "a time like 2026-03-01 08:00 or 2026-03-01T00:00:00Z")
             return None
         return to_us(found if found.tzinfo else found.replace(tzinfo=CITY_OFFSET))
 
     def params(self) -> dict[str, float]:
-        names = [name for name in self._cells if name.startswith(PARAM)]
-        params = {name.removeprefix(PARAM): self.number(name, -math.inf, math.inf) for name in names}
-        return {name: value for name, value in params.items() if value is not None}
+        found = {}
+        for name in self._table.params:
+            if (value := self.number(name, -math.inf, math.inf)) is not None:
+                found[name.removeprefix(PARAM)] = value
+        return found
 
     def place(self) -> tuple[float | None, float | None]:
+        texts = self.text("lon"), self.text("lat")
+        if found := self._table.places.get(texts):
+            return found
         lon, lat = self._angle("lon", 180), self._angle("lat", 90)
-        if bool(self.text("lon")) != bool(self.text("lat")):
-            self.wrong("lat" if self.text("lon") else "lon", "both lon and lat, or neither")
+        if bool(texts[0]) != bool(texts[1]):
+            self.wrong("lat" if texts[0] else "lon", "both lon and lat, or neither")
         if lon is None or lat is None:
             return lon, lat
-        if self._datum in coordinates.SHIFTED:
+        if self._table.datum in coordinates.SHIFTED:
             if not coordinates.in_china(lon, lat):
-                self.wrong("lon", f"a place in China, where {self._datum} is used")
+                self.wrong("lon", f"a place in China, where {self._table.datum} is used")
                 return lon, lat
-            lon, lat = coordinates.to_wgs84(lon, lat, self._datum)
-            return round(lon, PLACE_DIGITS), round(lat, PLACE_DIGITS)
+            return _rounded(coordinates.to_wgs84(lon, lat, self._table.datum))
         return lon, lat
 
     def _angle(self, column: str, most: float) -> float | None:
@@ -159,23 +177,76 @@ def read(
     params: bool = False,
 ) -> tuple[list[_T], list[Problem]]:
     """`names` are the columns with their Chinese heads; `params`: whether param.NAME is one too."""
-    problems: list[Problem] = []
-    rows: list[_T] = []
+    with _uncollected():
+        return _read(data, file, names, needed, row_of, datum, params)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A city's rows refer to nothing in circles, and looking for circles among them takes its time."""
+    was = gc.isenabled()
+    gc.disable()
     try:
-        lines = sheet.rows_of(data)
-        header = [english(name, names) for name in next(lines, (1, []))[1]]
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _read(
+    data: bytes,
+    file: str,
+    names: Mapping[str, str],
+    needed: Sequence[str],
+    row_of: Callable[[Cells], _T],
+    datum: str,
+    params: bool,
+) -> tuple[list[_T], list[Problem]]:
+    problems: list[Problem] = []
+    header: list[str] = []
+    lines: list[tuple[int, list[str]]] = []
+    end: list[Problem] = []
+    try:
+        found = sheet.rows_of(data)
+        header = [english(name, names) for name in next(found, (1, []))[1]]
         problems += _header_problems(file, header, names, needed, params)
         if problems:
             return [], problems
-        for line, cells in lines:
-            if len(cells) != len(header):
+        for line, cells in found:
+            if len(cells) == len(header):
+                lines.append((line, cells))
+            else:
                 problems.append(Problem(file, line, "", f"{len(header)} cells", str(len(cells))))
-                continue
-            named = dict(zip(header, cells, strict=True))
-            rows.append(row_of(Cells(file, line, named, problems, datum)))
     except Unreadable as error:
-        problems.append(Problem(file, error.row, "", error.expected, error.got))
-    return rows, problems
+        end.append(Problem(file, error.row, "", error.expected, error.got))
+    own = [name for name in header if name.startswith(PARAM)]
+    table = _Table(file, header, datum, own, _places(header, lines, datum), problems)
+    rows = [row_of(Cells(table, line, cells)) for line, cells in lines]
+    problems.sort(key=lambda problem: problem.row)
+    return rows, problems + end
+
+
+def _places(
+    header: Sequence[str], lines: Iterable[tuple[int, Sequence[str]]], datum: str
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """Those in plain degrees, taken out of a shifted datum all at once; any other is looked at by itself."""
+    plain: dict[tuple[str, str], tuple[float, float]] = {}
+    if datum in coordinates.SHIFTED and "lon" in header and "lat" in header:
+        lon_at, lat_at = header.index("lon"), header.index("lat")
+        for _, cells in lines:
+            texts = cells[lon_at].strip(), cells[lat_at].strip()
+            try:
+                place = float(texts[0]), float(texts[1])
+            except ValueError:
+                continue
+            if coordinates.in_china(*place):
+                plain[texts] = place
+    found = coordinates.all_to_wgs84(list(plain.values()), datum)
+    return dict(zip(plain, map(_rounded, found), strict=True))
+
+
+def _rounded(place: tuple[float, float]) -> tuple[float, float]:
+    return round(place[0], PLACE_DIGITS), round(place[1], PLACE_DIGITS)
 
 
 def _header_problems(

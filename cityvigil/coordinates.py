@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 DATUMS = ("EPSG:4326", "EPSG:4490", "GCJ-02", "BD-09")
 SHIFTED = ("GCJ-02", "BD-09")
@@ -65,57 +68,66 @@ def to_wgs84(lon: float, lat: float, datum: str) -> tuple[float, float]:
     [120.38487, 36.06572]
     """
     if datum == "BD-09":
-        lon, lat = _gcj02_of_bd09(lon, lat)
-    if datum in SHIFTED:
-        return _wgs84_of_gcj02(lon, lat)
+        lon, lat = _inverse(_bd09, lon, lat, math)
+    if datum in SHIFTED and in_china(lon, lat):
+        return _inverse(_gcj02, lon, lat, math)
     return lon, lat
+
+
+def all_to_wgs84(places: Sequence[tuple[float, float]], datum: str) -> list[tuple[float, float]]:
+    """As `to_wgs84`, of many places in China at once: a hundredth of the time."""
+    if not places or datum not in SHIFTED:
+        return list(places)
+    lon, lat = np.array(places, float).T
+    if datum == "BD-09":
+        lon, lat = _inverse(_bd09, lon, lat, np)
+    lon, lat = _inverse(_gcj02, lon, lat, np)
+    return list(zip(lon.tolist(), lat.tolist(), strict=True))
 
 
 def gcj02_of(lon: float, lat: float) -> tuple[float, float]:
     """A place of WGS-84 as map services show it."""
-    if not in_china(lon, lat):
-        return lon, lat
-    x, y = lon - 105.0, lat - 35.0
-    both = 20.0 * math.sin(6.0 * x * math.pi) + 20.0 * math.sin(2.0 * x * math.pi)
-    north = both + 20.0 * math.sin(y * math.pi) + 40.0 * math.sin(y / 3.0 * math.pi)
-    north += 160.0 * math.sin(y / 12.0 * math.pi) + 320.0 * math.sin(y / 30.0 * math.pi)
-    east = both + 20.0 * math.sin(x * math.pi) + 40.0 * math.sin(x / 3.0 * math.pi)
-    east += 150.0 * math.sin(x / 12.0 * math.pi) + 300.0 * math.sin(x / 30.0 * math.pi)
-    root = math.sqrt(abs(x))
-    north = north * 2 / 3 - 100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root
-    east = east * 2 / 3 + 300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root
-    latitude = math.radians(lat)
-    squash = 1 - _E2 * math.sin(latitude) ** 2
-    d_lat = math.degrees(north / (_A * (1 - _E2) / squash**1.5))
-    d_lon = math.degrees(east / (_A / math.sqrt(squash) * math.cos(latitude)))
-    return lon + d_lon, lat + d_lat
+    return _gcj02(lon, lat, math) if in_china(lon, lat) else (lon, lat)
 
 
 def bd09_of(lon: float, lat: float) -> tuple[float, float]:
     """A place of GCJ-02 as Baidu shows it."""
-    far = math.hypot(lon, lat) + 0.00002 * math.sin(lat * _BAIDU)
-    turn = math.atan2(lat, lon) + 0.000003 * math.cos(lon * _BAIDU)
-    return far * math.cos(turn) + 0.0065, far * math.sin(turn) + 0.006
+    return _bd09(lon, lat, math)
 
 
-def _wgs84_of_gcj02(lon: float, lat: float) -> tuple[float, float]:
-    if not in_china(lon, lat):
-        return lon, lat
-    return _inverse(gcj02_of, lon, lat)
+def _gcj02(lon: Any, lat: Any, m: Any) -> tuple[Any, Any]:
+    """Of numbers with the functions of `math`, of arrays with numpy's."""
+    x, y = lon - 105.0, lat - 35.0
+    both = 20.0 * m.sin(6.0 * x * m.pi) + 20.0 * m.sin(2.0 * x * m.pi)
+    north = both + 20.0 * m.sin(y * m.pi) + 40.0 * m.sin(y / 3.0 * m.pi)
+    north += 160.0 * m.sin(y / 12.0 * m.pi) + 320.0 * m.sin(y / 30.0 * m.pi)
+    east = both + 20.0 * m.sin(x * m.pi) + 40.0 * m.sin(x / 3.0 * m.pi)
+    east += 150.0 * m.sin(x / 12.0 * m.pi) + 300.0 * m.sin(x / 30.0 * m.pi)
+    root = m.sqrt(abs(x))
+    north = north * 2 / 3 - 100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root
+    east = east * 2 / 3 + 300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root
+    latitude = m.radians(lat)
+    squash = 1 - _E2 * m.sin(latitude) ** 2
+    d_lat = m.degrees(north / (_A * (1 - _E2) / squash**1.5))
+    d_lon = m.degrees(east / (_A / m.sqrt(squash) * m.cos(latitude)))
+    return lon + d_lon, lat + d_lat
 
 
-def _gcj02_of_bd09(lon: float, lat: float) -> tuple[float, float]:
-    return _inverse(bd09_of, lon, lat)
+def _bd09(lon: Any, lat: Any, m: Any) -> tuple[Any, Any]:
+    far = m.sqrt(lon * lon + lat * lat) + 0.00002 * m.sin(lat * _BAIDU)
+    turn = m.atan2(lat, lon) + 0.000003 * m.cos(lon * _BAIDU)
+    return far * m.cos(turn) + 0.0065, far * m.sin(turn) + 0.006
 
 
 def _inverse(
-    forward: Callable[[float, float], tuple[float, float]], lon: float, lat: float
-) -> tuple[float, float]:
+    forward: Callable[[Any, Any, Any], tuple[Any, Any]], lon: Any, lat: Any, m: Any
+) -> tuple[Any, Any]:
     """The shift changes slowly, so taking off the shift of the guess closes in quickly."""
     x, y = lon, lat
     for _ in range(20):
-        there_x, there_y = forward(x, y)
+        there_x, there_y = forward(x, y, m)
         x, y = x + lon - there_x, y + lat - there_y
-        if max(abs(there_x - lon), abs(there_y - lat)) < _CLOSE_DEG:
+        off = abs(there_x - lon) + abs(there_y - lat)
+        if (off if m is math else off.max()) < _CLOSE_DEG:
             break
     return x, y

@@ -66,7 +66,7 @@ def _csv_rows(data: bytes) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if "".join(cells).strip():
                 yield reader.line_num, cells
     except csv.Error as error:
         raise Unreadable(reader.line_num, "CSV", str(error)) from None
