@@ -8,6 +8,7 @@ rows and the registry is cityvigil/registry_merge.py's.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ WINDOW_COLUMNS = ("maintenance_from", "maintenance_to")
 ZONE_COLUMNS = tuple(column_names.ZONES)
 GATEWAY_COLUMNS = tuple(column_names.GATEWAYS)
 MAX_NUMBER = 2**31 - 1
+_TAG = re.compile(r"[^\s;,]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class SensorRow(msgspec.Struct, frozen=True, gc=False):  # refers to no other; a
     params: dict[str, float] = {}
     maintenance_from: int | None = None
     maintenance_to: int | None = None
+    tags: tuple[str, ...] | None = None  # None: as they were
 
 
 def read_sensors(data: bytes, file: str, datum: str = "EPSG:4326") -> tuple[list[SensorRow], list[Problem]]:
@@ -188,7 +191,19 @@ def _sensor(row: Cells) -> SensorRow:
         params=row.params(),
         maintenance_from=begin,
         maintenance_to=end,
+        tags=_tags(row),
     )
+
+
+def _tags(row: Cells) -> tuple[str, ...] | None:
+    text = row.text("tags")
+    if not text:
+        return None
+    tags = [] if text == "-" else [tag.strip() for tag in text.replace("；", ";").split(";")]
+    if any(not _TAG.fullmatch(tag) for tag in tags):
+        row.wrong("tags", "names without spaces, parted by ; as in dma:7;inlet, or - for none")
+        return None
+    return tuple(dict.fromkeys(tags))
 
 
 def _zone(row: Cells) -> ZoneRow:
@@ -225,10 +240,12 @@ def sensor_rows(registry: Registry) -> Iterator[list[str]]:
     sensors = sorted(registry.sensors.values(), key=lambda sensor: (sensor.gateway, sensor.point))
     params = sorted({name for sensor in sensors for name in sensor.params})
     window = WINDOW_COLUMNS if any(sensor.maintenance_to is not None for sensor in sensors) else ()
-    yield [*COLUMNS, *window, *(PARAM + name for name in params)]
+    tags = ("tags",) if any(sensor.tags for sensor in sensors) else ()
+    yield [*COLUMNS, *tags, *window, *(PARAM + name for name in params)]
     for sensor in sensors:
         yield [
             *(cell(value) for value in _plain(sensor)),
+            *(";".join(sensor.tags) or "-" for _ in tags),
             *(_moment(getattr(sensor, name)) for name in window),
             *(cell(sensor.params.get(name)) for name in params),
         ]
