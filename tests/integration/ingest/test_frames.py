@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -22,8 +21,6 @@ from schemas.registry import WAITING_BASE, Gateway, Sensor, Zone
 from tests.integration.ingest_bench import (
     AGateway,
     Payload,
-    a_known_gateway,
-    a_stack,
     an_ingest,
     controls,
     now_us,
@@ -35,19 +32,6 @@ from tests.integration.ingest_bench import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with a_stack() as stack:
-        yield stack
-
-
-@pytest.fixture
-async def gateway(stack: Stack, unique: str) -> AsyncIterator[AGateway]:
-    gateway = a_known_gateway(stack, unique)
-    yield await gateway.ready()
-    gateway.close()
 
 
 def a_frame(value: float) -> Payload:

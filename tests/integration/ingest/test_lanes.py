@@ -7,7 +7,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from tests.integration import run_reference_gateway
 from tests.integration.ingest_bench import (
     AGateway,
     Payload,
-    a_known_gateway,
-    a_stack,
     an_ingest,
     now_us,
     rejects,
@@ -43,19 +40,6 @@ from tests.integration.record_log import settings_of
 from tests.services import a_database
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with a_stack() as stack:
-        yield stack
-
-
-@pytest.fixture
-async def gateway(stack: Stack, unique: str) -> AsyncIterator[AGateway]:
-    gateway = a_known_gateway(stack, unique)
-    yield await gateway.ready()
-    gateway.close()
 
 
 async def test_cbor_is_stored_as_its_json_would_be_and_what_is_wrong_in_it_is_refused(

@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from psycopg_pool import AsyncConnectionPool
@@ -28,7 +27,6 @@ from tests.integration.ingest_bench import (
     AGateway,
     Payload,
     a_known_gateway,
-    a_stack,
     an_ingest,
     now_us,
     register,
@@ -42,19 +40,6 @@ pytestmark = pytest.mark.integration
 
 MINUTE_S = 60.0
 YEAR_S = 365 * 86_400.0
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with a_stack() as stack:
-        yield stack
-
-
-@pytest.fixture
-async def gateway(stack: Stack, unique: str) -> AsyncIterator[AGateway]:
-    gateway = a_known_gateway(stack, unique)
-    yield await gateway.ready()
-    gateway.close()
 
 
 async def rejected(stack: Stack, source: str, count: int = 1) -> list[Reject]:
