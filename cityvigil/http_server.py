@@ -17,6 +17,8 @@ from starlette.types import ASGIApp
 
 from cityvigil.errors import CannotRun
 
+STARTED_LOOK_S = 0.01
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -47,9 +49,11 @@ async def serving(
     certificate: Path | None = None,
     key: Path | None = None,
     most_at_once: int | None = None,
+    proxy_headers: bool = True,
 ) -> AsyncIterator[int]:
     """Serves `app` while the block runs; gives the port. Open event streams are cut at the end. With a
-    certificate, in a file with its key or beside one, it speaks TLS only."""
+    certificate, in a file with its key or beside one, it speaks TLS only. `proxy_headers`: whether a proxy on
+    this machine is believed who sends."""
     listener = bind(host, port)
     config = uvicorn.Config(
         app,
@@ -58,12 +62,18 @@ async def serving(
         lifespan="off",
         timeout_graceful_shutdown=1,
         server_header=False,
+        proxy_headers=proxy_headers,
         ssl_certfile=certificate,
         ssl_keyfile=key,
         limit_concurrency=most_at_once,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.wait({task}, timeout=STARTED_LOOK_S)
+        if task.done():
+            task.result()
+            raise CannotRun(f"the HTTP server on {host}:{port} ended as it started")
     try:
         yield int(listener.getsockname()[1])
     finally:

@@ -157,17 +157,14 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         classify=registrar.classify,
         ledger=FrameLedger(pool),
     )
-    try:
-        console = Console(
-            desk,
-            dsn=settings.postgres,
-            host=settings.http_host,
-            port=settings.http_port,
-            routes=health.routes("console", lambda: console.not_ready()),
-        )
-    except OSError as error:
-        where = f"{settings.http_host}:{settings.http_port}"
-        raise CannotRun(f"cannot listen on {where}: {error.strerror}; choose another port") from None
+    console = Console(
+        desk,
+        dsn=settings.postgres,
+        serving=functools.partial(
+            serving, host=settings.http_host, port=settings.http_port, proxy_headers=False
+        ),
+        routes=health.routes("console", lambda: console.not_ready()),
+    )
     return console
 
 

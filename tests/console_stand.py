@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import argon2
@@ -22,6 +23,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import health
+from cityvigil.http_server import serving
 from detectors.correlation import linked
 from dispatch.console.desk import Classified, Desk
 from dispatch.console.service import Console
@@ -90,8 +92,7 @@ class Stand:
 
     @property
     def url(self) -> str:
-        host, port = self.console.address
-        return f"http://{host}:{port}"
+        return f"http://127.0.0.1:{self.console.port}"
 
     async def raise_alert(self, *alerts: Alert) -> str:
         """As dispatch takes them from Kafka; the case of the last one."""
@@ -179,7 +180,7 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
         )
         not_ready: list[Console] = []
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
-        console = Console(desk, dsn=dsn, host="127.0.0.1", port=0, routes=routes)
+        console = Console(desk, dsn=dsn, serving=partial(serving, host="127.0.0.1", port=0), routes=routes)
         not_ready.append(console)
         stand = Stand(dsn, pool, store, people, clock, console, trust, measurable, AsyncExitStack())
         stand.classified, stand.video = classified, desk.video

@@ -184,10 +184,43 @@ async def test_a_renewal_takes_no_words_from_who_is_writing(stand: Stand, browse
     nothing_thrown(duty)
 
 
+SHOW_RENEWALS = """
+() => {
+  let came = 0;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.requestConfig.headers["X-Renewal"]) document.body.dataset.renewals = ++came;
+  });
+}
+"""
+
+
+async def test_a_button_that_is_pressed_while_the_case_is_renewed_is_still_clicked(
+    stand: Stand, browser: Browser
+) -> None:
+    leak = a_leak(stand)
+    case_id = await stand.raise_alert(leak)
+    duty = await page_of(browser, stand, "duty")
+    await row(duty, case_id).click()
+    await duty.locator('form[data-act="acknowledge"] button').hover()
+    await duty.evaluate(SHOW_RENEWALS)
+    await duty.mouse.down()
+    await stand.raise_alert(changed(leak, "clear"))
+    # A renewal that was put off is asked for again; one that was taken shows that the alert has cleared.
+    renewed = duty.locator('body[data-renewals]:not([data-renewals="1"]), .three .cleared')
+    await expect(renewed.first).to_be_attached()
+    await duty.mouse.up()
+    await expect(duty.locator(".three .not-yet")).to_have_count(0)
+    await expect(duty.locator(".three .cleared")).to_be_visible()
+    known = await stand.store.alert(leak.alert_id)
+    assert known is not None
+    assert known["acknowledged_by"] == "duty"
+    nothing_thrown(duty)
+
+
 async def test_a_lost_connection_is_loud_and_the_page_catches_up_by_itself(
     stand: Stand, browser: Browser
 ) -> None:
-    async with a_wire(*stand.console.address) as wire:
+    async with a_wire("127.0.0.1", stand.console.port) as wire:
         await lose_and_catch_up(stand, browser, wire)
 
 
