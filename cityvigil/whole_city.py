@@ -29,6 +29,7 @@ from cityvigil.supervisor import Child, Supervisor, end_left_behind, log_file, s
 from cityvigil.wiring import now_us
 from schemas.clock import CityClock
 from schemas.settings import Settings
+from simulators.protocols.fleet import registered
 from simulators.scenario import Scenario
 
 log = logging.getLogger(__name__)
@@ -147,22 +148,22 @@ async def enter(scenario: Scenario, data: Path, settings: Settings) -> int:
     """Registers the scenario's city, and gives each of its gateways a credential that simulators find; how
     many sensors it has."""
     city = scenario.city()
+    path = data / "simulators.json"
+    secrets_of: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = {g.gateway: g.zone for g in city.gateways if g.gateway not in secrets_of}
+    if missing:
+        secrets_of |= await asyncio.to_thread(gateways.add_many, data, missing)
+        process.write_atomically(path, json.dumps(secrets_of))
     known = await read_registry(settings.kafka)
     if any(gateway.gateway not in known.gateways for gateway in city.gateways):
         await import_registry(
             settings.kafka,
             zones=city.zones,
-            gateways=city.gateways,
+            gateways=registered(city, secrets_of),
             sensors=city.sensors,
             partitions=settings.partitions,
             by=f"scenario {scenario.name}",
         )
-    path = data / "simulators.json"
-    known_secrets: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {g.gateway: g.zone for g in city.gateways if g.gateway not in known_secrets}
-    if missing:
-        known_secrets |= await asyncio.to_thread(gateways.add_many, data, missing)
-        process.write_atomically(path, json.dumps(known_secrets))
     return len(city.sensors)
 
 

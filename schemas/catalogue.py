@@ -1,7 +1,8 @@
 """The catalogue of measured quantities: `catalogue.csv`, one row a category 监测项.
 
-Read once and kept; rows are facts, so a malformed one is a bug of ours and raises ValueError with the
-row's key. Intervals and noise are given in the rows for people ("30-120 min normal; ..."); what a
+Those rows stay as they were given; what they lack stands in `catalogue_own.csv`, whose sources say so. Read
+once and kept; rows are facts, so a malformed one is a bug of ours and raises ValueError with the row's key.
+Intervals and noise are given in the rows for people ("30-120 min normal; ..."); what a
 program needs of them is parsed here and None where the row does not say.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal, cast
 
+GIVEN, OWN = "catalogue.csv", "catalogue_own.csv"
 _SPAN = re.compile(r"([0-9.]+)(?:-([0-9.]+))?\s*(ms|s|min|h|d)\b")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -47,6 +49,7 @@ class Category:
     site_params: tuple[str, ...]
     device_type: str
     role: str  # alarm | covariate | list
+    own: bool = False  # a row of ours beside the given ones
 
     @property
     def is_state(self) -> bool:
@@ -80,12 +83,18 @@ def report_interval_s(text: str) -> float | None:
 
 @functools.cache
 def catalogue() -> dict[str, Category]:
-    """key -> Category, in the file's order."""
-    text = resources.files("schemas").joinpath("catalogue.csv").read_text(encoding="utf-8")
-    return {row["key"]: _category(row) for row in csv.DictReader(text.splitlines())}
+    """key -> Category: the given rows in their file's order, then ours."""
+    found: dict[str, Category] = {}
+    for name in (GIVEN, OWN):
+        text = resources.files("schemas").joinpath(name).read_text(encoding="utf-8")
+        for row in csv.DictReader(text.splitlines()):
+            if row["key"] in found:
+                raise ValueError(f"{name}, {row['key']!r}: the catalogue has it already")
+            found[row["key"]] = _category(row, name)
+    return found
 
 
-def _category(row: dict[str, str]) -> Category:
+def _category(row: dict[str, str], name: str) -> Category:
     try:
         noise, relative = _noise(row["noise_sigma"])
         cells = {1: "alert_l1_red", 2: "alert_l2_orange", 3: "alert_l3_yellow", 4: "alert_l4_blue"}
@@ -115,9 +124,10 @@ def _category(row: dict[str, str]) -> Category:
             site_params=tuple(name.strip() for name in row["site_params"].split(",") if name.strip()),
             device_type=row["device_type"],
             role=row["role"],
+            own=name == OWN,
         )
     except (KeyError, ValueError) as error:
-        raise ValueError(f"catalogue.csv, {row.get('key')!r}: {error}") from error
+        raise ValueError(f"{name}, {row.get('key')!r}: {error}") from error
 
 
 def _noise(text: str) -> tuple[float | None, float | None]:

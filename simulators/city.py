@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.catalogue import catalogue
+from simulators.analytics import AnalyticsNetwork
 from simulators.bridge import BridgeNetwork
 from simulators.fire import FireNetwork
 from simulators.gas import GasNetwork
@@ -50,6 +51,8 @@ WHOLE: tuple[type[Network], ...] = (
     *(rows_network(domain, domain) for domain in ("environment", "structure", "other", "device")),
 )  # fmt: skip
 """Every category of the catalogue, with mains and sewers that answer as solved networks do."""
+WITH_VIDEO: tuple[type[Network], ...] = (*NETWORKS, AnalyticsNetwork)
+"""The demonstration's, and boxes that say what cameras saw."""
 TURN_S = 60
 """A gateway collects what is due of its sensors once in so many seconds of city time."""
 
@@ -85,7 +88,7 @@ ZONES = (
 _ASSETS = {"gas": "gas-main", "water": "water-main", "heat": "heat-pipe", "bridge": "bridge",
            "fire": "building", "weather": "weather-station", "drainage": "sewer", "homecare": "home",
            "environment": "air-station", "structure": "structure", "other": "street", "device": "terminal",
-           }  # fmt: skip
+           "video": "square"}  # fmt: skip
 WARM = ("spring", "summer", "autumn")
 """Seasons outside the heating season, in which its rules rest."""
 METRES_A_DEGREE = 111_320.0
@@ -100,6 +103,7 @@ class Gateway(NamedTuple):
     interval_s: float
     protocol: str = "senml"
     identity: str | None = None  # what it calls itself where it does not log in by its name
+    password: str | None = None  # what the registry is to know it by, where no broker lets it in
 
 
 class Sensor(NamedTuple):
@@ -156,7 +160,7 @@ class City:
                     plan = plan._replace(interval_s=every_s)
                 begin = len(sensors) - first
                 made = _planted(
-                    network, plan, ZONES[:zones], density, rng, _stated(plan, networks is NETWORKS, season)
+                    network, plan, ZONES[:zones], density, rng, _stated(plan, networks is not WHOLE, season)
                 )
                 sensors += made
                 planned += [plan] * len(made)

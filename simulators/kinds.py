@@ -179,6 +179,7 @@ KINDS: dict[str, Kind] = {
     "lamp-post-live": Kind("other", "streetlight_leak_current", ONE, e.goes_to()),
     "box-overheated": Kind("other", "distribution_box_temp", ONE, e.goes_to(15 * MIN)),
     "camera-sees-fire": Kind("other", "camera_smoke_fire", ONE, e.goes_to()),
+    "crowding": Kind("other", "public_place_crowd_count", ONE, e.goes_to_share(10 * MIN), of="capacity"),
     # what devices and lines do to true values
     "battery-flat": Kind("device", "device_battery_voltage", ONE, e.goes_to(10 * MIN)),
     "signal-weak": Kind("device", "device_rssi", ONE, e.goes_to(10 * MIN)),

@@ -14,13 +14,13 @@ from typing import Any, NoReturn
 
 import yaml
 
-from simulators.city import NETWORKS, WHOLE, ZONES, City
+from simulators.city import NETWORKS, WHOLE, WITH_VIDEO, ZONES, City
 from simulators.faults import FaultSpec
 from simulators.kinds import KINDS
 from simulators.protocols.fleet import NAMES, spoken
 from simulators.weather import SEASONS
 
-CATEGORIES = ("demo", "all")
+CATEGORIES = {"demo": NETWORKS, "demo-video": WITH_VIDEO, "all": WHOLE}
 
 
 class ScenarioError(ValueError):
@@ -36,7 +36,7 @@ class Scenario:
     density: float
     faults: tuple[FaultSpec, ...]
     season: str = "fair"
-    whole: bool = False  # every category of the catalogue, or those of the demonstration
+    categories: str = "demo"  # those of the demonstration, the same and what cameras see, or the catalogue's
     cameras: int = 0  # video channels in the register beside the sensors
 
     protocols: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Scenario:
 
     def city(self, every_s: int | None = None) -> City:
         """Its sensors report as planned or, if it is given, `every_s`."""
-        networks = WHOLE if self.whole else NETWORKS
+        networks = CATEGORIES[self.categories]
         return spoken(
             City.build(self.seed, self.zones, self.density, networks, self.season, every_s), self.protocols
         )
@@ -83,8 +83,8 @@ def parse(text: str, where: str) -> Scenario:
     clock, city = top.mapping("clock"), top.mapping("city")
     zones = city.get("zones", int, lambda v: 1 <= v <= len(ZONES), f"1 to {len(ZONES)}")
     known = [zone.zone for zone in ZONES[:zones]]
-    whole = city.get("categories", str, lambda v: v in CATEGORIES, " or ".join(CATEGORIES), "demo") == "all"
-    offered = {plan.category for network in (WHOLE if whole else NETWORKS) for plan in network.plan}
+    categories = city.get("categories", str, lambda v: v in CATEGORIES, " or ".join(CATEGORIES), "demo")
+    offered = {plan.category for network in CATEGORIES[categories] for plan in network.plan}
     kinds = [name for name, kind in KINDS.items() if {t.category for t in kind.touches} <= offered]
     scenario = Scenario(
         name=top.get("name", str),
@@ -95,7 +95,7 @@ def parse(text: str, where: str) -> Scenario:
         protocols=_protocols(top),
         faults=_faults(top.items("faults"), known, kinds),
         season=top.get("season", str, lambda v: v in SEASONS, f"one of {', '.join(SEASONS)}", "fair"),
-        whole=whole,
+        categories=categories,
         cameras=city.get("cameras", int, lambda v: v >= 0, "a whole number from 0 up", 0),
     )
     for part in (top, clock, city):
@@ -120,7 +120,7 @@ def _protocols(top: _Mapping) -> dict[str, tuple[str, ...]]:
         return {}
     known = sorted(NAMES)
     expected = f"some of {', '.join(known)}, with spaces between"
-    networks = {network.name for network in WHOLE}
+    networks = {network.name for city in CATEGORIES.values() for network in city}
     found = {
         name: tuple(part.get(name, str, lambda v: set(v.split()) <= set(known), expected).split())
         for name in part.names()

@@ -32,6 +32,10 @@ SENML = "senml"
 NAMES = (SENML, *SPEECHES)
 
 
+PROVEN_BY_NAME = "video-push"
+"""Pushes as its gateway, with a password that the registry has for it."""
+
+
 class Sized(Protocol):
     def __len__(self) -> int: ...
 
@@ -73,6 +77,15 @@ def spoken(city: City, protocols: Mapping[str, Sequence[str]]) -> City:
             for at, point in zip(members_of(whole, number), speech.points(), strict=True):
                 sensors[at] = sensors[at]._replace(point=point)
     return replace(city, gateways=tuple(gateways), sensors=tuple(sensors))
+
+
+def registered(city: City, credentials: Mapping[str, str]) -> list[Gateway]:
+    """The gateways as the registry is to have them: who pushes under its own name has a password, its
+    secret."""
+    return [
+        one._replace(password=credentials[one.gateway]) if one.protocol == PROVEN_BY_NAME else one
+        for one in city.gateways
+    ]
 
 
 def members_of(city: City, gateway: int) -> list[int]:
@@ -140,8 +153,12 @@ def voices(
                 connecting=connecting,
             )
         elif speech.by == "push":
-            url = f"{_address(addresses, 'push')}{speech.name}/{addresses.get('push_secret', '')}"
-            client = PushGateway(name, url, line_rng)
+            push = _address(addresses, "push")
+            if speech.name == PROVEN_BY_NAME:
+                client = PushGateway(name, f"{push}video", line_rng, (name, credentials[name]))
+            else:
+                url = f"{push}{speech.name}/{addresses.get('push_secret', '')}"
+                client = PushGateway(name, url, line_rng)
         else:
             client = LineGateway(name, _address(addresses, speech.name), _manners(speech, city_us), line_rng)
         if speech is None:

@@ -19,15 +19,18 @@ AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class PushGateway:
-    """One device behind a platform, with the same calls as the reference gateway."""
+    """One device behind a platform, with the same calls as the reference gateway. `account` is for HTTP
+    Basic, where the address holds no secret."""
 
-    def __init__(self, gateway: str, url: str, rng: random.Random) -> None:
+    def __init__(
+        self, gateway: str, url: str, rng: random.Random, account: tuple[str, str] | None = None
+    ) -> None:
         self.gateway = gateway
         self.counters = Counters()
         self.outbox: deque[tuple[bytes, int]] = deque()
         self.ready = True
         self.why: str | None = None
-        self._url, self._rng = url, rng
+        self._url, self._rng, self._account = url, rng, account
         self._more, self._emptied, self._line_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._line_up.set()
 
@@ -53,7 +56,7 @@ class PushGateway:
         await until_stopped(stop, self._push())
 
     async def _push(self) -> None:
-        async with httpx.AsyncClient(timeout=30.0, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=30.0, trust_env=False, auth=self._account) as client:
             retry_s = RETRY_S[0]
             while True:
                 await self._line_up.wait()

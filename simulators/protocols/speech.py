@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, NamedTuple
 import msgspec
 
 from schemas.clock import to_datetime
-from simulators.protocols import gb26875, hj212, sl651, sparkplug
+from simulators.protocols import gb26875, hj212, sl651, sparkplug, video
 from simulators.protocols.wire import bcd, crc16, local
 
 By = Literal["topics", "edge-node", "line", "push"]
@@ -308,10 +308,35 @@ class Ctwing(Speech):
         return [Frame(msgspec.json.encode(report), len(readings))]
 
 
+class Video(Speech):
+    """A box that says over MQTT what its cameras' analytics saw; each event has the address of its picture,
+    which is a reading more."""
+
+    name: ClassVar[str] = "video"
+    by: ClassVar[By] = "topics"
+
+    def points(self) -> list[str]:
+        return [video.point(self.number, at, member.category) for at, member in enumerate(self.members)]
+
+    def frames(self, time_us: int, sent_us: int, readings: Readings) -> list[Frame]:
+        said = [
+            (at, self.members[at].category, self.members[at].unit, self.said(at, value))
+            for at, value in readings
+        ]
+        return [Frame(video.events(self.gateway, self.number, time_us, said), 2 * len(said), "video")]
+
+
+class VideoPush(Video):
+    """The same from a box that speaks no MQTT: pushed under its own name, by HTTP Basic."""
+
+    name, by = "video-push", "push"
+
+
 SPEECHES: dict[str, type[Speech]] = {
     one.name: one
     for one in (
-        Hj212, Gb26875, Sl651, Sparkplug, Thingsboard, Sensorthings, Onenet, Modbus, Dlt645, Cjt188, Ctwing
+        Hj212, Gb26875, Sl651, Sparkplug, Thingsboard, Sensorthings, Onenet, Modbus, Dlt645, Cjt188, Ctwing,
+        Video, VideoPush,
     )
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from schemas import registry, topics
 from schemas.clock import CityClock
 from schemas.frame import SegmentFlag
 from simulators import scenario
+from simulators.protocols.fleet import registered
 from simulators.protocols.speech import SPEECHES
 from simulators.service import Simulate
 from simulators.simulation import Report
@@ -75,10 +76,9 @@ async def test_a_city_that_speaks_every_protocol_is_heard_word_for_word(stack: S
     city = found.city()
     spoken = {gateway.protocol for gateway in city.gateways}
     assert spoken >= set(SPEECHES) - {"cjt188"}
-    await import_registry(
-        stack.kafka, city.zones, city.gateways, city.sensors, PARTITIONS, "a test of the field"
-    )
     credentials = gateways.add_many(stack.data, {g.gateway: g.zone for g in city.gateways})
+    known = registered(city, credentials)
+    await import_registry(stack.kafka, city.zones, known, city.sensors, PARTITIONS, "a test of the field")
     base_us = now_us()
     clock = CityClock(base_us, base_us, 60.0)
     reports: list[Report] = []
