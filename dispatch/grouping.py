@@ -49,26 +49,39 @@ def origin_of(alert: Alert, ended: bool) -> str:
 
 
 def joins(alert: Alert, candidates: Iterable[Candidate], linked: Linked) -> tuple[Case, Link | None] | None:
-    """The case that this alert joins, and the link if a link made it: its own network before another's,
-    then the newest in event time. None: it opens one."""
-    fitting = []
-    for candidate in candidates:
-        case = candidate.case
-        if alert.zone is None or case.zone != alert.zone or case.state in ENDED or case.event_first is None:
-            continue
-        if case.network == alert.network:
-            own, link = True, None
-            fits = _near(alert, case)
-            if not fits:
-                link = _link(alert, candidate, linked)
-                fits = link is not None
-        else:
-            own, link = False, _link(alert, candidate, linked)
-            fits = link is not None or _holds_its_like(alert, candidate)
+    """The case that this alert joins, and the link if a link made it. None: it opens one."""
+    held = {candidate.case.case_id: candidate for candidate in candidates}
+    for case in in_question(alert, (candidate.case for candidate in held.values())):
+        if takes(alert, case):
+            return case, None
+        fits, link = takes_by_alerts(alert, held[case.case_id], linked)
         if fits:
-            fitting.append((own, case.event_last, case.case_id, case, link))
-    best = max(fitting, key=lambda entry: entry[:3], default=None)
-    return best[3:] if best else None
+            return case, link
+    return None
+
+
+def in_question(alert: Alert, cases: Iterable[Case]) -> list[Case]:
+    """Those that this alert may join, in the order of preference: its own network before another's, then
+    the newest in event time."""
+    found = [
+        (case.network == alert.network, case.event_last, case.case_id, case)
+        for case in cases
+        if alert.zone is not None and case.zone == alert.zone and case.state not in ENDED
+        if case.event_first is not None and case.event_last is not None
+    ]
+    return [case for *_, case in sorted(found, key=lambda entry: entry[:3], reverse=True)]
+
+
+def takes(alert: Alert, case: Case) -> bool:
+    """Whether a case in question takes the alert in, whatever alerts it holds."""
+    return case.network == alert.network and _near(alert, case)
+
+
+def takes_by_alerts(alert: Alert, candidate: Candidate, linked: Linked) -> tuple[bool, Link | None]:
+    """Whether a case in question takes the alert in for an alert that it holds, and the link if one did."""
+    link = _link(alert, candidate, linked)
+    like = candidate.case.network != alert.network and _holds_its_like(alert, candidate)
+    return link is not None or like, link
 
 
 def needs_case(alert: Alert, case: Case | None, worse: bool) -> bool:

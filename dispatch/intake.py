@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 from psycopg.types.json import Json
 
+from detectors.correlation import Link
 from dispatch import grouping, ledger, lifecycle
 from dispatch.grouping import Candidate, Linked
 from dispatch.ledger import Ledger
@@ -139,7 +140,7 @@ async def _place(work: Ledger, message: Message, ended: Case | None, linked: Lin
     """Into an open case, or a new one. `ended` is the case that it stood in before."""
     alert, now = message.alert, message.kafka_at
     way = route(alert.category, alert.network, alert.zone)
-    found = grouping.joins(alert, await _candidates(work, alert), linked)
+    found = await _joined(work, alert, linked)
     if found is not None:
         joined, link = found
         why = {"link": link.name, "link_zh": link.text_zh, "link_en": link.text_en} if link else {}
@@ -180,22 +181,26 @@ async def _place(work: Ledger, message: Message, ended: Case | None, linked: Lin
     return Taken(True, Action.open, opened.case_id)
 
 
-async def _candidates(work: Ledger, alert: Alert) -> list[Candidate]:
-    """Open cases of the zone near in event time, locked, with their alerts."""
+async def _joined(work: Ledger, alert: Alert, linked: Linked) -> tuple[Case, Link | None] | None:
+    """As grouping.joins, over the open cases of the zone near in event time, locked; the alerts of a case
+    are read only where they decide: in a flood it holds hundreds."""
     rows = await work.rows(
         "select * from cases where open and zone = %s and event_first <= %s and event_last >= %s"
         " order by case_id for update",
         (alert.zone, alert.observed_at + grouping.LINK_WITHIN, alert.observed_at - grouping.LINK_WITHIN),
     )
-    found = []
-    for row in rows:
-        case = ledger.case_of(row)
+    for case in grouping.in_question(alert, map(ledger.case_of, rows)):
+        if grouping.takes(alert, case):
+            return case, None
         held = await work.rows(
             "select * from alerts where alert_id = any(%s) order by raised_at, alert_id",
             (list(case.alerts),),
         )
-        found.append(Candidate(case, [ledger.alert_of(known) for known in held]))
-    return found
+        candidate = Candidate(case, [ledger.alert_of(known) for known in held])
+        fits, link = grouping.takes_by_alerts(alert, candidate, linked)
+        if fits:
+            return case, link
+    return None
 
 
 async def _update(work: Ledger, message: Message, case: Case) -> Taken:
