@@ -15,27 +15,28 @@ from typing import NoReturn
 
 from cityvigil.errors import CannotRun
 
-VERBS = (
-    "stack",
-    "up",
-    "demo",
-    "gateways",
-    "sensors",
-    "cameras",
-    "users",
-    "rules",
-    "migrate",
-    "broker",
-    "enter",
-    "services",
-    "replay",
-    "score",
-    "bench",
-    "decode",
-    "doctor",
-    "ledger",
-    "audit",
-)
+VERBS = {
+    "stack": ("stack",),
+    "up": ("up", "status"),
+    "demo": ("demo",),
+    "gateways": ("gateways",),
+    "sensors": ("sensors",),
+    "cameras": ("cameras", "assets"),
+    "users": ("users",),
+    "rules": ("rules",),
+    "migrate": ("migrate",),
+    "broker": ("broker",),
+    "enter": ("enter",),
+    "services": ("ingest", "detect", "record", "dispatch", "bypass", "console", "simulate"),
+    "replay": ("replay",),
+    "score": ("score",),
+    "bench": ("bench",),
+    "decode": ("decode",),
+    "doctor": ("doctor",),
+    "ledger": ("ledger",),
+    "audit": ("audit",),
+}
+"""The modules of cityvigil/verbs, in the order in which they are shown, and the verbs of each."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,16 +46,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def build_parser() -> Parser:
+def build_parser(only: str | None = None) -> Parser:
+    """Of every verb; or, when `only` is one, of its module alone: a worker that starts again after a kill is
+    back a second sooner."""
     parser = Parser(prog="cityvigil", description="Sense, warn, handle: a city's nerves.")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
-    for name in VERBS:
+    for name in [name for name, verbs in VERBS.items() if only in verbs] or VERBS:
         importlib.import_module(f"cityvigil.verbs.{name}").add_to(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words[0] if words else None).parse_args(words)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Whoever reads a long command through a pipe sees each line when it is said.
         sys.stdout.reconfigure(line_buffering=True)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from cityvigil import cli
 
 TELL_AND_WAIT = """
 import sys
@@ -17,7 +23,7 @@ def tell(args):
     return 0
 
 build = cli.build_parser
-def with_tell():
+def with_tell(only):
     parser = build()
     parser._actions[-1].add_parser("tell").set_defaults(run=tell)
     return parser
@@ -50,3 +56,21 @@ def test_an_unknown_verb_is_one_line_and_2() -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "nonsense" in done.stderr
+
+
+@pytest.mark.parametrize("module", cli.VERBS)
+def test_a_module_has_the_verbs_under_which_it_is_found(module: str) -> None:
+    verbs = argparse.ArgumentParser().add_subparsers()
+    importlib.import_module(f"cityvigil.verbs.{module}").add_to(verbs)
+    assert tuple(verbs.choices) == cli.VERBS[module]
+
+
+def test_a_worker_does_not_load_what_other_verbs_need() -> None:
+    script = (
+        "import sys; from cityvigil.cli import build_parser; build_parser('detect');"
+        " print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "cityvigil.verbs.services" in loaded
+    assert not loaded & {"cityvigil.whole_city", "cityvigil.verbs.up", "simulators.city"}
