@@ -56,6 +56,8 @@ def measure(folder: Path) -> Iterator[Row]:
     forest = peers.isolation_forest(clean.values, live.values)
     if forest is not None:
         yield row("isolation forest", forest >= 1)
+    for name, score in peers.by_pyod(clean.values, live.values).items():
+        yield row(f"pyod {name}", score >= 1)
     default = onestep.Settings().quantile
     for quantile in QUANTILES:
         detector = replace(onestep.DETECTOR, settings=onestep.Settings(quantile=quantile))

@@ -40,5 +40,7 @@ def measure(folder: Path) -> Iterator[Row]:
     forest = peers.isolation_forest(file.values[:LEARN], file.values)
     if forest is not None:
         yield row("isolation forest", forest, forest >= 1)
+    for name, score in peers.by_pyod(file.values[:LEARN], file.values).items():
+        yield row(f"pyod {name}", score, score >= 1)
     marks = judge(GROUPS["place"], file, None, Limits())
     yield row("profile place", marks.score, marks.alert)

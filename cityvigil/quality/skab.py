@@ -61,6 +61,10 @@ def measure(folder: Path) -> Iterator[Row]:
     if all(score is not None for score in forest):
         found = [score >= 1 for score in forest if score is not None]
         yield _row("isolation forest", [(alert, _begins(alert)) for alert in found], files)
+    others = [peers.by_pyod(f.values[:LEARN], f.values) for f, _ in files]
+    for name in others[0]:
+        found = [scores[name] >= 1 for scores in others]
+        yield _row(f"pyod {name}", [(alert, _begins(alert)) for alert in found], files)
     found = [judge(GROUPS["machine"], f, None, Limits()).alert for f, _ in files]
     yield _row("profile machine", [(alert, _begins(alert)) for alert in found], files)
 
