@@ -8,6 +8,7 @@ since the last message. Every decision belongs to one event of the log, a readin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ def fresh(n: int) -> Episodes:
     )
 
 
-def falls(bounds: list[Bound]) -> Falls:
+def falls(bounds: Sequence[Bound]) -> Falls:
     return Falls(
         np.array([[f.reports for f in b.falls] for b in bounds], np.int32).reshape(-1, 4),
         np.array([[f.us for f in b.falls] for b in bounds], np.int64).reshape(-1, 4),

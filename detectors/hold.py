@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from detectors.expression import SPANS_US, For
 
@@ -41,6 +42,7 @@ class Hold:
         return self.usual
 
 
+@lru_cache(maxsize=1024)
 def parse_hold(text: str) -> Hold | str:
     """The hold, or the reason why there is none.
 

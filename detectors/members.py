@@ -8,8 +8,10 @@ detector's. A group that lacks a role is not judged, and is named with the reaso
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from schemas.catalogue import catalogue
 from schemas.registry import Sensor
@@ -39,16 +41,22 @@ class Lacking(NamedTuple):
 
 
 def groups(
-    rule: Rule, sensors: Sequence[Sensor], zones: Sequence[str], *, each: bool
+    rule: Rule,
+    sensors: Sequence[Sensor],
+    zones: Sequence[str],
+    rows_of: Mapping[str, np.ndarray],
+    *,
+    each: bool,
 ) -> tuple[list[Group], list[Lacking]]:
     """One group for each place, or, with `each`, one for each selected sensor: itself, then its nearest
-    of the same category."""
+    of the same category. `rows_of`: all rows by category."""
     wanted = rule.members or Members()
     own = Role(categories=rule.selector.categories, tags=rule.selector.tags)
     selected: dict[str, list[int]] = {}
     others: dict[str, dict[str, list[int]]] = {role: {} for role in wanted.roles}
-    for row, sensor in enumerate(sensors):
-        if sensor.state != "in-service" or sensor.category not in catalogue():
+    for row in _rows(rule, wanted, rows_of):
+        sensor = sensors[row]
+        if sensor.state != "in-service":
             continue
         if rule.selector.fits(zones[row], sensor.asset, sensor.tags) and _is(own, own, sensor):
             for place in _places(wanted.by, sensor, zones[row]):
@@ -72,6 +80,15 @@ def groups(
             mine = [_member(sensors[r], "", wanted) for r in (row, *near)]
             found.append(Group(row, (*mine, *beside)))
     return found, lacking
+
+
+def _rows(rule: Rule, wanted: Members, rows_of: Mapping[str, np.ndarray]) -> list[int]:
+    """Those whose category may take part, ascending."""
+    own = rule.selector.categories
+    asked = [own, *(role.categories or own for role in wanted.roles.values())]
+    categories = set(rows_of) if not all(asked) else {key for keys in asked for key in keys}
+    parts = [rows_of[key] for key in sorted(categories) if key in rows_of and key in catalogue()]
+    return sorted(np.concatenate(parts).tolist()) if parts else []
 
 
 def _is(role: Role, own: Role, sensor: Sensor) -> bool:

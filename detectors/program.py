@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from detectors import episode
-from detectors.around import Around, Key, Sources, lay_out
-from detectors.binding import relevant
+from detectors.around import Around, Sources, by_category, lay_out
 from detectors.contract import Arrays, Bound, Detector
-from detectors.members import groups
+from detectors.placing import Draft, LeftOut, Places, by_row, place_rules
 from detectors.registry import DETECTORS
 from detectors.schedule import masks
-from schemas.catalogue import Category, catalogue
+from schemas.catalogue import catalogue
 from schemas.registry import GUARDED, Gateway, Registry, Sensor
 from schemas.rule import Rule
 
@@ -61,12 +61,19 @@ class Program:
     gateways: tuple[Gateway, ...]  # by name
     rules: tuple[Rule, ...]
     lanes: tuple[Lane, ...]
-    unguarded: tuple[Unguarded, ...]
+    left_out: tuple[LeftOut, ...]
     numbers: np.ndarray  # i8 [rows], ascending
     gateway: np.ndarray  # i8 [rows], index into gateways
     zones: tuple[str, ...]  # by row
     districts: dict[str, str]  # zone -> district
-    peers: dict[tuple[str, str], np.ndarray]  # (category, zone) -> rows
+    peers: dict[tuple[str, str], np.ndarray]  # (category, zone) -> rows that are in service
+
+    @cached_property
+    def unguarded(self) -> tuple[Unguarded, ...]:
+        """What no rule looks at, by rule and in it by sensor; made when it is asked for."""
+        return tuple(
+            Unguarded(self.sensors[row].sensor, rule, reason) for row, rule, reason in by_row(self.left_out)
+        )
 
     def rows_of(self, numbers: np.ndarray) -> np.ndarray:
         """The row of each sensor number, -1 where it is none of ours."""
@@ -88,73 +95,60 @@ def compile_program(registry: Registry, rules: Sequence[Rule], partition: int) -
         for _, entry in sorted(registry.by_number.items())
         if entry.gateway in index and entry.category is not None and entry.state in GUARDED
     )
-    zones = tuple(sensor.zone or gateways[index[sensor.gateway]].zone for sensor in sensors)
+    zone_of = [gateway.zone for gateway in gateways]
+    gateway = [index[sensor.gateway] for sensor in sensors]
+    zones = tuple(sensor.zone or zone_of[i] for sensor, i in zip(sensors, gateway, strict=True))
+    rows_of = by_category(sensors)
+    around = Around(sensors, zones, rows_of)
+    places = Places(sensors, zones, gateways, np.array(gateway, np.int64), rows_of, around)
     used = tuple(sorted((r for r in rules if r.mode != "draft"), key=lambda r: (r.name, r.mode)))
-    lanes, unguarded = _lanes(sensors, zones, gateways, index, used)
+    drafts, left_out = place_rules(places, used)
+    order = list(DETECTORS)
     return Program(
         partition=partition,
         sensors=sensors,
         gateways=gateways,
         rules=used,
-        lanes=lanes,
-        unguarded=unguarded,
+        lanes=tuple(
+            _lane(draft, used, around)
+            for key in sorted(drafts, key=lambda key: (order.index(key[0]), key[1]))
+            for draft in drafts[key]
+        ),
+        left_out=(*_unknown(rows_of), *left_out),
         numbers=np.array([sensor.sensor for sensor in sensors], np.int64),
-        gateway=np.array([index[sensor.gateway] for sensor in sensors], np.int64),
+        gateway=places.gateway,
         zones=zones,
         districts={name: zone.district for name, zone in registry.zones.items()},
-        peers=_peers(sensors, zones),
+        peers=around.peers(),
     )
 
 
-def _peers(sensors: tuple[Sensor, ...], zones: tuple[str, ...]) -> dict[tuple[str, str], np.ndarray]:
-    """Those who may speak for or against a neighbour: who is being worked on may not."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for row, (sensor, zone) in enumerate(zip(sensors, zones, strict=True)):
-        peers = found.setdefault((sensor.category or "", zone), [])
-        if sensor.state == "in-service":
-            peers.append(row)
-    return {key: np.array(rows, np.int64) for key, rows in found.items()}
+def _unknown(rows_of: dict[str, np.ndarray]) -> list[LeftOut]:
+    return [
+        LeftOut("", rows, (f"the catalogue has no category {category!r}",))
+        for category, rows in rows_of.items()
+        if category not in catalogue()
+    ]
 
 
-class _Draft:
-    """A lane while it is being filled."""
-
-    def __init__(self, detector: Detector) -> None:
-        self.detector = detector
-        self.tracks: dict[int, tuple[int, Bound]] = {}
-
-    def lane(self, rules: tuple[Rule, ...], rows: int, around: Around) -> Lane:
-        rows_used = sorted(self.tracks)
-        kinds: dict[int, int] = {}
-        bounds: list[Bound] = []
-        kind = np.zeros(len(rows_used), np.int32)
-        rule = np.zeros(len(rows_used), np.int32)
-        for track, row in enumerate(rows_used):
-            rule[track], bound = self.tracks[row]
-            if id(bound) not in kinds:
-                kinds[id(bound)] = len(bounds)
-                bounds.append(bound)
-            kind[track] = kinds[id(bound)]
-        track_of = np.full(rows, -1, np.int32)
-        track_of[rows_used] = np.arange(len(rows_used))
-        table = self.detector.tabulate(bounds)
-        row_array = np.array(rows_used, np.int64)
-        falls = episode.falls(bounds)
-        wanted = [bounds[k].sources for k in kind.tolist()]
-        sources = lay_out(around, rows_used, wanted) if any(wanted) else None
-        return Lane(
-            self.detector,
-            rules,
-            tuple(bounds),
-            table,
-            falls,
-            row_array,
-            kind,
-            rule,
-            track_of,
-            sources,
-            _schedule(rules, rule),
-        )
+def _lane(draft: Draft, rules: tuple[Rule, ...], around: Around) -> Lane:
+    row, kind, bounds = draft.tracks()
+    track_of = np.full(len(draft.rule), -1, np.int32)
+    track_of[row] = np.arange(len(row))
+    rule = draft.rule[row]
+    return Lane(
+        detector=draft.detector,
+        rules=rules,
+        bounds=bounds,
+        table=draft.detector.tabulate(bounds),
+        falls=episode.falls(bounds),
+        row=row,
+        kind=kind,
+        rule=rule,
+        track_of=track_of,
+        sources=lay_out(around, row, kind, [bound.sources for bound in bounds]),
+        schedule=_schedule(rules, rule),
+    )
 
 
 def _schedule(rules: tuple[Rule, ...], rule: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -164,110 +158,3 @@ def _schedule(rules: tuple[Rule, ...], rule: np.ndarray) -> tuple[np.ndarray, np
     index = np.zeros(len(rules), np.int32)
     index[used] = np.arange(len(used))
     return masks([rules[number].schedule for number in used]), index[rule]
-
-
-def _lanes(
-    sensors: tuple[Sensor, ...],
-    zones: tuple[str, ...],
-    gateways: tuple[Gateway, ...],
-    index: dict[str, int],
-    rules: tuple[Rule, ...],
-) -> tuple[tuple[Lane, ...], tuple[Unguarded, ...]]:
-    drafts: dict[tuple[str, int], list[_Draft]] = {}
-    unguarded: list[Unguarded] = []
-    by_category: dict[str, list[int]] = {}
-    for row, sensor in enumerate(sensors):
-        if _category(sensor) is None:
-            reason = f"the catalogue has no category {sensor.category!r}"
-            unguarded.append(Unguarded(sensor.sensor, "", reason))
-        else:
-            by_category.setdefault(sensor.category or "", []).append(row)
-    alike = _alike(sensors, gateways, index)
-    around = Around(sensors, zones)
-    for number, rule in enumerate(rules):
-        detector = DETECTORS[rule.detector]
-        if detector.looks_at == "gateways":
-            for i, gateway in enumerate(gateways):
-                if not rule.selector.zones or gateway.zone in rule.selector.zones:
-                    bound = detector.bind(rule, None, None, gateway.interval_s)
-                    _place(drafts, detector, i, number, bound)
-            continue
-        if detector.bind_group is not None:
-            found, lacking = groups(rule, sensors, zones, each=detector.each)
-            unguarded += [Unguarded(sensors[row].sensor, rule.name, reason) for row, reason in lacking]
-            for row, members in found:
-                bound = detector.bind_group(rule, catalogue()[sensors[row].category or ""], members)
-                unguarded += [Unguarded(sensors[row].sensor, rule.name, reason) for reason in bound.reasons]
-                _place(drafts, detector, row, number, bound)
-            continue
-        binding = _Bindings(rule, detector, around)
-        categories = rule.selector.categories or tuple(by_category)
-        for row in sorted(row for key in set(categories) for row in by_category.get(key, ())):
-            sensor = sensors[row]
-            if not rule.selector.fits(zones[row], sensor.asset, sensor.tags):
-                continue
-            bound = binding.bound(row, sensor, gateways[index[sensor.gateway]].interval_s, alike[row])
-            unguarded += [Unguarded(sensor.sensor, rule.name, reason) for reason in bound.reasons]
-            _place(drafts, detector, row, number, bound)
-    order = list(DETECTORS)
-    lanes = tuple(
-        draft.lane(rules, len(gateways) if draft.detector.looks_at == "gateways" else len(sensors), around)
-        for key in sorted(drafts, key=lambda key: (order.index(key[0]), key[1]))
-        for draft in drafts[key]
-    )
-    return lanes, tuple(unguarded)
-
-
-class _Bindings:
-    """A rule bound to one sensor after another; what is bound alike is bound once."""
-
-    def __init__(self, rule: Rule, detector: Detector, around: Around) -> None:
-        self._rule, self._detector, self._around = rule, detector, around
-        self._alone: dict[int, Bound] = {}
-        self._among: dict[tuple[int, Key], Bound] = {}
-
-    def bound(self, row: int, sensor: Sensor, every_s: float, alike: int) -> Bound:
-        found = self._alone.get(alike)
-        if found is not None and not found.looked_around:
-            return found
-        category, bind = _category(sensor), self._detector.bind_among
-        if bind is None or category is None:
-            found = self._detector.bind(self._rule, sensor, category, every_s)
-            self._alone[alike] = found
-            return found
-        key = self._around.key(row)
-        if (alike, key) not in self._among:
-            found = bind(self._rule, sensor, category, every_s, key)
-            self._among[alike, key] = self._alone[alike] = found
-        return self._among[alike, key]
-
-
-def _alike(sensors: tuple[Sensor, ...], gateways: tuple[Gateway, ...], index: dict[str, int]) -> list[int]:
-    """By row a number that sensors share for which every rule is bound alike."""
-    seen: dict[object, int] = {}
-    return [
-        seen.setdefault(
-            (sensor.category, relevant(sensor.params), gateways[index[sensor.gateway]].interval_s), len(seen)
-        )
-        for sensor in sensors
-    ]
-
-
-def _category(sensor: Sensor) -> Category | None:
-    return catalogue().get(sensor.category or "")
-
-
-def _place(
-    drafts: dict[tuple[str, int], list[_Draft]], detector: Detector, row: int, rule: int, bound: Bound
-) -> None:
-    """Into the first lane of its kind where the row is free; tracks with windows stand apart, for speed."""
-    if not bound.levels:
-        return
-    lanes = drafts.setdefault((detector.name, bound.width), [])
-    for draft in lanes:
-        if row not in draft.tracks:
-            break
-    else:
-        draft = _Draft(detector)
-        lanes.append(draft)
-    draft.tracks[row] = rule, bound

@@ -79,9 +79,7 @@ class Tracks:
     def __init__(self, lane: Lane) -> None:
         n = len(lane.row)
         self.lane = lane
-        fresh = lane.detector.fresh(lane.table, lane.kind)
-        # A detector may begin with one array of zeros in several places; each is written by itself here.
-        self.state: Arrays = type(fresh)(*(array.copy() for array in fresh))
+        self.state: Arrays = _apart(lane.detector.fresh(lane.table, lane.kind))
         self.episodes = episode.fresh(n)
         self.running = np.zeros(n, bool)  # the detector or an episode has something going
         self.waiting = np.zeros(n, bool)  # a tick may change something
@@ -145,15 +143,16 @@ class Tracks:
             of = np.tile(track, len(series.place))
             inputs, _ = gather(lane.sources, of, series.at.ravel(), lambda rows, n: newest(rows, place[n]))
             block = block._replace(inputs=inputs.reshape(*series.at.shape, -1))
-        state, swept = sweep(lane.table, _take(self.state, track), block)
+        taken = _take(self.state, track)
+        state, swept = sweep(lane.table, taken, block)
         quiet = ~swept.speaks
         done = track
         if not quiet.all():
             done = track[quiet]
-            state = _take(state, quiet)
+            state, taken = _take(state, quiet), None
             swept = _take(swept, quiet)
             calm[columns[~quiet]] = False
-        _put(self.state, done, state)
+        _put(self.state, done, state, taken)
         self.running[done], self.waiting[done] = swept.running, swept.pending
         self.agrees[done] = False
         return np.flatnonzero(~calm)
@@ -183,8 +182,9 @@ class Tracks:
         if lane.sources is not None:
             inputs, when = gather(lane.sources, track, at, lambda rows, of: newest(rows, position[of]))
             batch = batch._replace(inputs=inputs, inputs_at=when)
-        state, scores = lane.detector.step(lane.table, _take(self.state, track), batch)
-        _put(self.state, track, state)
+        taken = _take(self.state, track)
+        state, scores = lane.detector.step(lane.table, taken, batch)
+        _put(self.state, track, state, taken)
         self.agrees[track] = scores.agrees
         agreed[position] = scores.agrees
         return self._decide(position, track, at, value, paused_us, level, scores, reading=True)
@@ -245,10 +245,11 @@ class Tracks:
     def _explained(self, track: int) -> Explained:
         sources = self.lane.sources
         assert sources is not None
-        first, width = int(sources.first[track, 0]), int(sources.many[track].sum())
+        rows = sources.told_by(track)
+        width = len(rows)
         return Explained(
             tuple(self.state.figures[track].tolist()),
-            sources.rows[first : first + width],
+            rows,
             self.state.shown[track, :width].copy(),
             self.state.share[track, :width].copy(),
         )
@@ -309,10 +310,23 @@ class Tracks:
         ]
 
 
+def _apart(fresh: Arrays) -> Arrays:
+    """A detector may begin with one array of zeros in several places; each is written by itself here."""
+    seen: set[int] = set()
+    found = []
+    for array in fresh:
+        memory = id(array if array.base is None else array.base)
+        found.append(array.copy() if memory in seen else array)
+        seen.add(memory)
+    return type(fresh)(*found)
+
+
 def _take(arrays: Arrays, at: np.ndarray) -> Arrays:
     return type(arrays)(*(array[at] for array in arrays))
 
 
-def _put(arrays: Arrays, at: np.ndarray, new: Arrays) -> None:
-    for array, fresh in zip(arrays, new, strict=True):
-        array[at] = fresh
+def _put(arrays: Arrays, at: np.ndarray, new: Arrays, taken: Arrays | None = None) -> None:
+    """What is still the array that was `taken` from there has not changed."""
+    for i, (array, fresh) in enumerate(zip(arrays, new, strict=True)):
+        if taken is None or fresh is not taken[i]:
+            array[at] = fresh

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,7 @@ def limits_of(rule: Rule) -> Limits:
     return Limits(measured, tuple(limit), tuple(keep), tuple(hold_us), tuple(reports))
 
 
+@lru_cache(maxsize=1024)
 def read(cell: str) -> Condition:
     """The one condition of a cell. Raises CellError.
 

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from detectors.around import by_category
 from detectors.contract import Batch, Bound
 from detectors.fold import Partition
 from detectors.members import groups
@@ -194,7 +195,7 @@ def bounds_of(name: str) -> list[Bound]:
     detector = DETECTORS[name]
     rule = rules_of(name)[0]
     if detector.bind_group is not None:
-        found, _ = groups(rule, SENSORS, ["z"] * len(SENSORS), each=detector.each)
+        found, _ = groups(rule, SENSORS, ["z"] * len(SENSORS), by_category(SENSORS), each=detector.each)
         return [
             detector.bind_group(rule, catalogue()[group.members[0].sensor.category or ""], group.members)
             for group in found

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from cityvigil import rule_files
 from cityvigil.quality.city_log import CityLog, registry_of
+from detectors.around import by_category
 from detectors.fold import Partition
 from detectors.members import groups
 from detectors.program import Program, compile_program
@@ -267,9 +268,25 @@ def test_groups_are_made_of_zones_assets_or_tags_and_a_missing_role_is_named() -
     assert lane.row.tolist() == [0]
     assert [one.name for one in lane.bound_of(0).sources] == ["member", "member"]
     assert [(one.sensor, one.reason) for one in program.unguarded] == [(2, "nobody at 8 has the role out")]
-    found, lacking = groups(rule, sensors, ["z", "z", "z"], each=True)
+    found, lacking = groups(rule, sensors, ["z", "z", "z"], by_category(sensors), each=True)
     assert [[m.sensor.sensor for m in group.members] for group in found] == [[1, 2]]
     assert len(lacking) == 1
+
+
+def test_two_groups_about_the_same_sensor_come_back_each_as_it_was() -> None:
+    sensors = [
+        a_sensor(1, "water_main_flow", tags=("dma-in:7", "dma-in:8")),
+        a_sensor(2, "water_main_flow", tags=("dma-in:7",)),
+        a_sensor(3, "water_main_flow", tags=("dma-in:8",)),
+    ]
+    rule = a_district_rule(selector=Selector(categories=("water_main_flow",)), members=Members(by="dma-in"))
+    program = compile_program(a_registry(*sensors), [rule], 0)
+    partition = Partition(program)
+    assert [tracks.lane.row.tolist() for tracks in partition.tracks] == [[0], [0]]
+    for turn, tracks in enumerate(partition.tracks):
+        tracks.state.turn[:] = turn
+    kept = partition.snapshot()
+    assert Partition.restore(program, kept).snapshot() == kept
 
 
 GOOD = """\
