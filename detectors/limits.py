@@ -51,7 +51,9 @@ class Limits(NamedTuple):
     calm_high: np.ndarray
     always: np.ndarray  # bool, some group has no such slot
     temperature: np.ndarray  # the input that the line is drawn on
-    parts: np.ndarray  # i8 [6]: inputs, baseline, line, hour; only slots of the value alone; any told slot
+    waits: np.ndarray  # bool, some group wants only what others tell, so that a tick may bring it
+    parts: np.ndarray  # i8 [9]: inputs, baseline, line, hour; only slots of the value alone; any told slot,
+    # one that subtracts, one that divides, one that is met outside
 
 
 def tabulate(bounds: Sequence[Bound]) -> Limits:
@@ -68,6 +70,9 @@ def tabulate(bounds: Sequence[Bound]) -> Limits:
             any(f.hour for f in facts),
             all(slot.plain for f in facts for slot in f.slots),
             any(slot.told for f in facts for slot in f.slots),
+            any(slot.minus is not None for f in facts for slot in f.slots),
+            any(slot.per is not None for f in facts for slot in f.slots),
+            any(slot.inside_out for f in facts for slot in f.slots),
         ],
         np.int64,
     )
@@ -84,9 +89,9 @@ def tabulate(bounds: Sequence[Bound]) -> Limits:
         grain=np.full(slots, np.inf),
         hold_us=np.zeros(slots, np.int64),
         hold_reports=np.ones(slots, np.int32),
-        column=np.zeros(slots, np.int16),
-        minus=np.full(slots, -1, np.int16),
-        per=np.full(slots, -1, np.int16),
+        column=np.zeros(slots, np.int64),
+        minus=np.full(slots, -1, np.int64),
+        per=np.full(slots, -1, np.int64),
         told=np.zeros(slots, bool),
         group_slots=np.zeros(groups, np.uint64),
         group_told=np.zeros(groups, bool),
@@ -101,6 +106,7 @@ def tabulate(bounds: Sequence[Bound]) -> Limits:
         calm_low=np.full(n, -np.inf),
         calm_high=np.full(n, np.inf),
         always=np.zeros(n, bool),
+        waits=np.zeros(n, bool),
         temperature=np.array([f.temperature for f in facts], np.int64),
         parts=parts,
     )
@@ -132,6 +138,8 @@ def _fill(table: Limits, row: int, facts: Facts) -> None:
             _narrow(table, row, slot.low, slot.high, slot.inside_out)
     plain = {slot.group for slot in facts.slots if slot.plain}
     table.always[row] = any(group not in plain for group in range(len(facts.choices)))
+    own = {slot.group for slot in facts.slots if not slot.told}
+    table.waits[row] = any(slot.group not in own for slot in facts.slots)
     for j, choice in enumerate(facts.choices):
         table.group_level[row, j] = choice.level
     for j, spec in enumerate(facts.windows):

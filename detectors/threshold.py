@@ -70,31 +70,60 @@ def screen(table: Limits, kind: np.ndarray, value: np.ndarray) -> np.ndarray | N
 
 
 def step(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
-    kind, at = batch.kind, batch.at
-    w = table.function.shape[1]
-    inputs = _inputs(table, batch)
-    if w:
+    """Windows and what is learned move with every reading; most meet nothing and end nothing, and the rest is
+    not worked out for these."""
+    kind, at, inputs = batch.kind, batch.at, _inputs(table, batch)
+    if table.function.shape[1]:
         state, _ = _turn(table, state, kind, at[None], batch.value[None], inputs[None])
     if table.parts[1] or table.parts[2]:
         state = _learn(table, state, kind, at, batch.value, inputs, batch.level == 0)
     x = _looked_at(table, batch, state, inputs)
-    inside_out = table.inside_out[kind]
-    with np.errstate(invalid="ignore"):
-        met = _met(table, kind, x)
-        kept = ((x >= table.keep_low[kind]) & (x <= table.keep_high[kind])) ^ inside_out
-    if not table.parts[4] or not np.isfinite(batch.value).all():
-        kept &= ~np.isnan(x)
-    was = state.start != NEVER
+    met, was = _met(table, kind, x), state.start != NEVER
+    busy = (met | was).any(axis=1) | (batch.level > 0)
+    of = np.flatnonzero(busy)
+    if len(of) == len(kind):
+        holds, scores = _held(table, (state.start, state.since, state.times), batch, x, met, was)
+        return state._replace(start=holds[0], since=holds[1], times=holds[2]), scores
+    calm = _calm(table, kind)
+    if not len(of):
+        return state, calm
+    some = Batch(*(array[of] for array in batch[:6]))
+    standing = state.start[of], state.since[of], state.times[of]
+    holds, scores = _held(table, standing, some, x[of], met[of], was[of])
+    start, since, times = state.start.copy(), state.since.copy(), state.times.copy()
+    start[of], since[of], times[of] = holds
+    for array, found in zip(calm, scores, strict=True):
+        array[of] = found
+    return state._replace(start=start, since=since, times=times), calm
+
+
+@np.errstate(invalid="ignore")
+def _held(
+    table: Limits,
+    standing: tuple[np.ndarray, np.ndarray, np.ndarray],
+    batch: Batch,
+    x: np.ndarray,
+    met: np.ndarray,
+    was: np.ndarray,
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Scores]:
+    """Since when and how often in a row each slot is met now, and what that says."""
+    kind, now = batch.kind, batch.at[:, None]
+    kept = (x >= table.keep_low[kind]) & (x <= table.keep_high[kind])
+    if table.parts[8]:
+        kept = (kept ^ table.inside_out[kind]) & ~np.isnan(x)
     if table.parts[5]:
         # Nobody looked at what others tell while the sensor itself was calm.
         told = table.told[kind]
-        was &= ~told | (was & ~told).any(axis=1)[:, None] | table.always[kind][:, None]
-    now = at[:, None]
-    start = np.where(met, np.where(was, state.start + batch.paused_us[:, None], now), NEVER)
-    since = np.where(met, np.where(was, state.since, now), NEVER)
-    count = np.where(met, np.where(was, state.times, 0) + 1, 0).astype(np.int32)
-    holds = state._replace(start=start, since=since, times=count)
-    return holds, _scores(table, batch, x, met, kept, start, since, count)
+        was = was & (~told | (was & ~told).any(axis=1)[:, None] | table.always[kind][:, None])
+    start = np.where(met, np.where(was, standing[0] + batch.paused_us[:, None], now), NEVER)
+    since = np.where(met, np.where(was, standing[1], now), NEVER)
+    count = np.where(met, np.where(was, standing[2], 0) + 1, 0).astype(np.int32)
+    return (start, since, count), _judged(table, batch, x, met, kept, start, since, count)
+
+
+def _calm(table: Limits, kind: np.ndarray) -> Scores:
+    """Of tracks that meet nothing."""
+    return no_scores(len(kind))._replace(pending=table.waits[kind])
 
 
 def _inputs(table: Limits, batch: Batch) -> np.ndarray:
@@ -131,14 +160,14 @@ def sweep(table: Limits, state: Holds, block: Block) -> tuple[Holds, Swept]:
         )
         x = _columns(table, flat, block.at.ravel(), value.ravel(), last, inputs.reshape(times * n, -1), shown)
         speaks |= _met(table, flat, x).reshape(by_reading).any(axis=(0, 2))
-    nothing = np.zeros(n, bool)
-    pending = _listening(table, kind, np.zeros((n, table.low.shape[1]), bool))
-    return state, Swept(speaks, pending, nothing)
+    return state, Swept(speaks, table.waits[kind], np.zeros(n, bool))
 
 
+@np.errstate(invalid="ignore")
 def _met(table: Limits, kind: np.ndarray, x: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        met: np.ndarray = ((x >= table.low[kind]) & (x <= table.high[kind])) ^ table.inside_out[kind]
+    met: np.ndarray = (x >= table.low[kind]) & (x <= table.high[kind])
+    if table.parts[8]:
+        met ^= table.inside_out[kind]
         met &= ~np.isnan(x)
     return met
 
@@ -288,7 +317,7 @@ def _columns(
     shown: np.ndarray,
 ) -> np.ndarray:
     """What each slot looks at [n, slots]."""
-    column = table.column[kind].astype(np.int64)
+    column = table.column[kind]
     if table.parts[4]:
         return np.broadcast_to(value[:, None], column.shape)
     parts = [value[:, None], last, inputs, shown]
@@ -296,12 +325,14 @@ def _columns(
         local = (at + learned.LOCAL_US) % learned.DAY_US
         parts.append((local / learned.HOUR_US)[:, None])
     columns = np.concatenate(parts, axis=1)
-    x = np.take_along_axis(columns, column, axis=1)
-    minus, per = table.minus[kind].astype(np.int64), table.per[kind].astype(np.int64)
-    if (minus >= 0).any():
-        x = np.where(minus >= 0, x - np.take_along_axis(columns, np.maximum(minus, 0), axis=1), x)
-    if (per >= 0).any():
-        below = np.take_along_axis(columns, np.maximum(per, 0), axis=1)
+    flat, first = columns.ravel(), (np.arange(len(kind)) * columns.shape[1])[:, None]
+    x: np.ndarray = flat[first + column]
+    if table.parts[6]:
+        minus = table.minus[kind]
+        x = np.where(minus >= 0, x - flat[first + np.maximum(minus, 0)], x)
+    if table.parts[7]:
+        per = table.per[kind]
+        below = flat[first + np.maximum(per, 0)]
         with np.errstate(all="ignore"):
             x = np.where(per >= 0, x / np.where(below == 0, np.nan, below), x)
     return x
@@ -317,15 +348,12 @@ def _scores(
     since: np.ndarray,
     count: np.ndarray,
 ) -> Scores:
-    """Most readings of a lane that must see all meet and keep nothing: they cost no more than that."""
+    """Most tracks meet and keep nothing: they cost no more than that."""
     n = len(batch.kind)
-    busy = kept.any(axis=1) | met.any(axis=1) | (batch.level > 0)
-    if table.parts[5]:
-        busy |= table.always[batch.kind]
-    of = np.flatnonzero(busy)
+    of = np.flatnonzero(kept.any(axis=1) | met.any(axis=1) | (batch.level > 0))
     if 2 * len(of) > n:
         return _judged(table, batch, x, met, kept, start, since, count)
-    scores = no_scores(n)
+    scores = _calm(table, batch.kind)
     if len(of):
         some = Batch(*(array[of] for array in batch[:6]))
         part = _judged(table, some, x[of], met[of], kept[of], start[of], since[of], count[of])

@@ -21,6 +21,10 @@ RING = 13
 FUNCTIONS = ("sum", "mean", "max", "min", "roc", "drop", "rise", "rate", "use", "count")
 SUM, MEAN, MAX, MIN, ROC, DROP, RISE, RATE, USE, COUNT = range(10)
 DAY_US = 86_400_000_000
+_EACH = np.arange(len(FUNCTIONS))
+_TIMED = np.isin(_EACH, (ROC, RATE))
+_TOTAL = np.isin(_EACH, (SUM, MEAN, RISE, COUNT))
+_HIGHEST = np.isin(_EACH, (MAX, DROP))
 _NEVER = np.iinfo(np.int64).min
 _FAR = np.iinfo(np.int64).max
 
@@ -66,39 +70,43 @@ def step(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Rin
 def turn(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Ring, np.ndarray]:
     """Add readings [T, n] to each window, in turn; what the windows showed after each."""
     known = ~np.isnan(value)
-    newest = _newest(ring.value, value, known)
+    every = bool(known.all())
+    newest = value if every else _newest(ring.value, value, known)
     added = _added(spec, before(ring.value, newest), value)
     head = (at - 1) // (spec.span_us // (RING - 1))
-    every = bool(known.all())
     if not every:
         head = np.maximum(np.maximum.accumulate(np.where(known, head, _NEVER), axis=0), ring.head)
-    # The number of the bucket that each place of the ring stands for, seen from the head.
-    number = head[:, :, None] - (head[:, :, None] - np.arange(RING)) % RING
-    kept = number <= before(ring.head, head)[:, :, None]
-    timed = (spec.function == ROC) | (spec.function == RATE)
-    total = np.isin(spec.function, (SUM, MEAN, RISE, COUNT))
-    highest = (spec.function == MAX) | (spec.function == DROP)
-    amounts, counts = np.empty(number.shape), np.empty(number.shape, np.int64)
-    amount, count = ring.amount, ring.filled
+    timed, total, highest = _TIMED[spec.function], _TOTAL[spec.function], _HIGHEST[spec.function]
+    amounts, counts = np.empty((*at.shape, RING)), np.empty((*at.shape, RING), np.int64)
+    amount, count, last = ring.amount, ring.filled, ring.head
     rows, here = np.arange(at.shape[1]), head % RING
     for t, new in enumerate(added):
-        was = amount, count
-        amount, count = np.where(kept[t], amount, 0.0), np.where(kept[t], count, 0)
-        held, had = amount[rows, here[t]], count[rows, here[t]]
-        first = had == 0
-        more = np.where(total, held + new, np.where(highest, np.fmax(held, new), np.fmin(held, new)))
-        amount[rows, here[t]] = np.where(first, new, np.where(timed, held, more))
-        count[rows, here[t]] = np.where(timed, np.where(first, at[t], had), had + 1)
-        if not every:
-            there = known[t][:, None]
-            amount, count = np.where(there, amount, was[0]), np.where(there, count, was[1])
         amounts[t], counts[t] = amount, count
-    shown = _shown(spec, timed, at, value, head, number, amounts, counts)
+        amount, count = amounts[t], counts[t]
+        moved = np.flatnonzero(head[t] != last)
+        last = head[t]
+        if len(moved):
+            begun = ring.head[moved] if t == 0 else head[t - 1, moved]
+            gone = _numbers(last[moved]) > begun[:, None]
+            amount[moved], count[moved] = np.where(gone, 0.0, amount[moved]), np.where(gone, 0, count[moved])
+        of = rows if every else np.flatnonzero(known[t])
+        place = (rows, here[t]) if every else (of, here[t, of])
+        held, had, new, when = amount[place], count[place], new[of], at[t, of]
+        more = np.where(total[of], held + new, np.where(highest[of], np.fmax(held, new), np.fmin(held, new)))
+        amount[place] = np.where(had == 0, new, np.where(timed[of], held, more))
+        count[place] = np.where(timed[of], np.where(had == 0, when, had), had + 1)
+    shown = _shown(spec, at, value, head, amounts, counts)
     if (spec.function == USE).any():
         shown = np.where(spec.function == USE, added, shown)
     if not every:
         shown = np.where(known, shown, np.nan)
-    return Ring(head[-1], amount, count, shown[-1], newest[-1]), shown
+    return Ring(last, amount, count, shown[-1], newest[-1]), shown
+
+
+def _numbers(head: np.ndarray) -> np.ndarray:
+    """The number of the bucket that each place of the ring stands for, seen from the head."""
+    numbers: np.ndarray = head[:, None] - (head[:, None] - np.arange(RING)) % RING
+    return numbers
 
 
 def _newest(start: np.ndarray, value: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -122,45 +130,65 @@ def _added(spec: Spec, last: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _shown(
-    spec: Spec,
-    timed: np.ndarray,
-    at: np.ndarray,
-    value: np.ndarray,
-    head: np.ndarray,
-    number: np.ndarray,
-    amount: np.ndarray,
-    count: np.ndarray,
+    spec: Spec, at: np.ndarray, value: np.ndarray, head: np.ndarray, amount: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """What the windows show [T, n], of their buckets [T, n, RING] after each reading."""
-    result = np.full(at.shape, np.nan)
-    filled = count != 0
-    since = at - spec.span_us
-    if timed.any():
-        inside = filled & (count >= since[:, :, None])
-        oldest = np.where(inside, count, _FAR)
-        place = oldest.argmin(axis=2)[:, :, None]
-        first = np.take_along_axis(oldest, place, axis=2)[:, :, 0]
-        change = value - np.take_along_axis(amount, place, axis=2)[:, :, 0]
-        passed = at - first
-        of_rate = spec.function == RATE
-        enough = timed & (first < at) & (~of_rate | (2 * passed >= spec.span_us))
-        change = np.where(of_rate, change * DAY_US / np.maximum(passed, 1), change)
-        result = np.where(enough, change, result)
-    if not timed.all():
+    """What the windows show [T, n], of their buckets [T, n, RING] after each reading. Each kind of window is
+    worked out for those that are of it."""
+    timed = _TIMED[spec.function]
+    if not timed.any():
+        return _sums(spec, at, value, head, amount, count)
+    if timed.all():
+        return _changes(spec, at, value, amount, count)
+    shown = np.empty(at.shape)
+    of = np.flatnonzero(timed)
+    part = Spec(*(array[of] for array in spec))
+    shown[:, of] = _changes(part, at[:, of], value[:, of], amount[:, of], count[:, of])
+    of = np.flatnonzero(~timed)
+    part = Spec(*(array[of] for array in spec))
+    shown[:, of] = _sums(part, at[:, of], value[:, of], head[:, of], amount[:, of], count[:, of])
+    return shown
+
+
+def _changes(
+    spec: Spec, at: np.ndarray, value: np.ndarray, amount: np.ndarray, count: np.ndarray
+) -> np.ndarray:
+    inside = (count != 0) & (count >= (at - spec.span_us)[:, :, None])
+    oldest = np.where(inside, count, _FAR).reshape(-1, RING)
+    place = np.arange(len(oldest)), oldest.argmin(axis=1)
+    first = oldest[place].reshape(at.shape)
+    change = value - amount.reshape(-1, RING)[place].reshape(at.shape)
+    passed = at - first
+    of_rate = spec.function == RATE
+    enough = (first < at) & (~of_rate | (2 * passed >= spec.span_us))
+    change = np.where(of_rate, change * DAY_US / np.maximum(passed, 1), change)
+    return np.where(enough, change, np.nan)
+
+
+def _sums(
+    spec: Spec, at: np.ndarray, value: np.ndarray, head: np.ndarray, amount: np.ndarray, count: np.ndarray
+) -> np.ndarray:
+    function = spec.function
+    shown = np.full(at.shape, np.nan)
+    if _TOTAL[function].any():
         width = spec.span_us // (RING - 1)
         # The share of the oldest bucket that lies inside T.
-        eldest = head - (RING - 1)
-        share = 1.0 - (since - eldest * width) / width
-        weight = np.where(number == eldest[:, :, None], share[:, :, None], 1.0)
-        times = np.where(filled, count, 0)
-        sums = (amount * weight).sum(axis=2)
-        means = sums / (times * weight).sum(axis=2)
-        tops = np.where(filled, amount, -np.inf).max(axis=2)
-        lows = np.where(filled, amount, np.inf).min(axis=2)
-        nothing = result
-        shown = np.choose(
-            np.broadcast_to(spec.function, at.shape),
-            (sums, means, tops, lows, nothing, tops - value, sums, nothing, nothing, sums),
-        )
-        result = np.where(timed | (times.sum(axis=2) < spec.need), result, shown)
-    return result
+        share = 1.0 - (at - spec.span_us - (head - (RING - 1)) * width) / width
+        eldest = (head + 1) % RING
+        sums = _weighed(amount, eldest, share)
+        shown = np.where(_TOTAL[function], sums, shown)
+        if (function == MEAN).any():
+            shown = np.where(function == MEAN, sums / _weighed(count, eldest, share), shown)
+    if _HIGHEST[function].any():
+        tops = np.where(count != 0, amount, -np.inf).max(axis=2)
+        shown = np.where(function == MAX, tops, np.where(function == DROP, tops - value, shown))
+    if (function == MIN).any():
+        shown = np.where(function == MIN, np.where(count != 0, amount, np.inf).min(axis=2), shown)
+    return np.where(count.sum(axis=2) < spec.need, np.nan, shown)
+
+
+def _weighed(amount: np.ndarray, eldest: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Sums of buckets, of the eldest the share."""
+    parts = amount.astype(np.float64).reshape(-1, RING)
+    parts[np.arange(len(parts)), eldest.ravel()] *= share.ravel()
+    sums: np.ndarray = parts.sum(axis=1).reshape(share.shape)
+    return sums
