@@ -40,6 +40,7 @@ from schemas.rule import Rule
 from streams.devices import Devices
 from streams.frame_ledger import FrameLedger
 from streams.history import History
+from tests.case_builders import an_alert
 
 ZONES = {
     "shinan-01": ("shinan", "香港中路", "Hong Kong Middle Road", 120.385, 36.066),
@@ -67,6 +68,11 @@ def now_us() -> int:
 
 def now() -> dt.datetime:
     return to_datetime(now_us())
+
+
+def a_leak(**changes: Any) -> Alert:
+    values = {"subject": "sensor/gw-gas-shinan-01/p0", "level": 1, "since": now() - dt.timedelta(minutes=5)}
+    return an_alert(**(values | changes))
 
 
 @dataclass
