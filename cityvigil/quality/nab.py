@@ -97,6 +97,11 @@ def measure(folder: Path) -> Iterator[Row]:
     ]
     if len(heard) == len(files):
         yield _row("river half-space trees", heard, files)
+    others = [peers.by_pyod(f.values[: probation(len(f.at))], f.values) for f, _ in files]
+    for name in others[0]:
+        yield _row(
+            f"pyod {name}", [_rested(f, o[name]) for o, (f, _) in zip(others, files, strict=True)], files
+        )
     for profile in ("city", "nab"):
         found = [judge(SERIES[profile], f, None, Limits()).alert for f, _ in files]
         yield _row(f"profile {profile}", found, files)
