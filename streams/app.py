@@ -1,7 +1,8 @@
 """The Faust application of detect: one topic, one agent, every name and every wait given by us.
 
 What Faust 0.15.3 has no setting for is done in the transport: a fetch wait of milliseconds (it hard-codes
-1.5 s), a consumer thread that does not keep a failed process alive, and a hook for the offsets to start at.
+1.5 s), a consumer thread that does not keep a failed process alive, no second of sleep before the first
+partition is there, nor for tables that we do not have, and a hook for the offsets to start at.
 The hook runs right after Faust's own seek to the committed offsets and before the stream flows: a seek made
 any earlier is lost. No Tables, windows or exactly_once (docs/decisions/020-faust-tamed.md); nothing happens
 at import.
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types.streams import StreamT
 from mode.threads import WorkerThread
@@ -27,6 +29,7 @@ HEARTBEAT_S = 1.5
 FETCH_WAIT_MS = 20
 """How long the broker holds an empty fetch: what one partition's reading can wait for another's fetch."""
 
+LOOK_S = 0.02
 COMMIT_EVERY_S = 1.0
 BUFFER_FRAMES = 256
 
@@ -63,8 +66,22 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
 
+class _NoTables(TableManager):
+    """Faust sleeps for a second at the start, so that an app may define its tables."""
+
+    async def on_start(self) -> None:
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
 class _Consumer(driver.Consumer):
     app: DetectApp
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        while self.flow_active and not self.should_stop and not self._get_active_partitions():
+            await self.sleep(LOOK_S)  # Faust would sleep for a second
+        return await super()._wait_next_records(timeout)
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -106,6 +123,7 @@ def build_app(
         topic_disable_leader=True,
         web_enabled=False,
         worker_redirect_stdouts=False,
+        TableManager=_NoTables,
     )
     app.start_offsets = start_offsets
     app.transport = _Transport(servers, app)
