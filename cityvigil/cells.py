@@ -177,12 +177,12 @@ def read(
     params: bool = False,
 ) -> tuple[list[_T], list[Problem]]:
     """`names` are the columns with their Chinese heads; `params`: whether param.NAME is one too."""
-    with _uncollected():
+    with uncollected():
         return _read(data, file, names, needed, row_of, datum, params)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """A city's rows refer to nothing in circles, and looking for circles among them takes its time."""
     was = gc.isenabled()
     gc.disable()

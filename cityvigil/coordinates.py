@@ -23,6 +23,9 @@ _A = 6378245.0  # Krasovsky 1940, as the formulae have it
 _E2 = 0.00669342162296594323
 _BAIDU = math.pi * 3000.0 / 180.0
 _CLOSE_DEG = 1e-8  # 1 mm
+STEPS = 20
+_Shift = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""Longitude and latitude, numbers or arrays, with the module whose functions fit them."""
 _SPLIT = re.compile(r"[°º度:\s]+|[′'’分]+|[″\"”秒]+")
 _SIGNS = {"N": 1, "E": 1, "S": -1, "W": -1, "北": 1, "东": 1, "南": -1, "西": -1}
 
@@ -68,9 +71,9 @@ def to_wgs84(lon: float, lat: float, datum: str) -> tuple[float, float]:
     [120.38487, 36.06572]
     """
     if datum == "BD-09":
-        lon, lat = _inverse(_bd09, lon, lat, math)
+        lon, lat = _inverse(_bd09, lon, lat)
     if datum in SHIFTED and in_china(lon, lat):
-        return _inverse(_gcj02, lon, lat, math)
+        return _inverse(_gcj02, lon, lat)
     return lon, lat
 
 
@@ -80,8 +83,8 @@ def all_to_wgs84(places: Sequence[tuple[float, float]], datum: str) -> list[tupl
         return list(places)
     lon, lat = np.array(places, float).T
     if datum == "BD-09":
-        lon, lat = _inverse(_bd09, lon, lat, np)
-    lon, lat = _inverse(_gcj02, lon, lat, np)
+        lon, lat = _inverses(_bd09, lon, lat)
+    lon, lat = _inverses(_gcj02, lon, lat)
     return list(zip(lon.tolist(), lat.tolist(), strict=True))
 
 
@@ -119,15 +122,24 @@ def _bd09(lon: Any, lat: Any, m: Any) -> tuple[Any, Any]:
     return far * m.cos(turn) + 0.0065, far * m.sin(turn) + 0.006
 
 
-def _inverse(
-    forward: Callable[[Any, Any, Any], tuple[Any, Any]], lon: Any, lat: Any, m: Any
-) -> tuple[Any, Any]:
+def _inverse(forward: _Shift, lon: float, lat: float) -> tuple[float, float]:
     """The shift changes slowly, so taking off the shift of the guess closes in quickly."""
     x, y = lon, lat
-    for _ in range(20):
-        there_x, there_y = forward(x, y, m)
+    for _ in range(STEPS):
+        there_x, there_y = forward(x, y, math)
         x, y = x + lon - there_x, y + lat - there_y
-        off = abs(there_x - lon) + abs(there_y - lat)
-        if (off if m is math else off.max()) < _CLOSE_DEG:
+        if max(abs(there_x - lon), abs(there_y - lat)) < _CLOSE_DEG:
+            break
+    return x, y
+
+
+def _inverses(forward: _Shift, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `_inverse`: each place takes the steps that it would take alone, whatever stands beside it."""
+    x, y, open_ = lon, lat, np.ones(len(lon), bool)
+    for _ in range(STEPS):
+        there_x, there_y = forward(x, y, np)
+        x, y = np.where(open_, x + lon - there_x, x), np.where(open_, y + lat - there_y, y)
+        open_ = open_ & (np.maximum(abs(there_x - lon), abs(there_y - lat)) >= _CLOSE_DEG)
+        if not open_.any():
             break
     return x, y

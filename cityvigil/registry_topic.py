@@ -37,6 +37,12 @@ async def read_registry(kafka: str) -> Registry:
     return registry
 
 
+async def read_up_to(kafka: str) -> tuple[Registry, int]:
+    """The registry as of now, and the offset that `change` takes: whoever needs it before a change reads it
+    once."""
+    return await _read(kafka)
+
+
 async def import_registry(
     kafka: str,
     zones: Sequence[ZoneRow],

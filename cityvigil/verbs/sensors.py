@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaError
 
 from cityvigil import compacted, coordinates, sensor_files, template, where
-from cityvigil.cells import Problem
+from cityvigil.cells import Problem, uncollected
 from cityvigil.errors import CannotRun
 from cityvigil.registry_merge import Refusal
-from cityvigil.registry_topic import Refused, import_registry, read_registry
+from cityvigil.registry_topic import Refused, change, read_registry, read_up_to
 from cityvigil.sensor_files import SensorRow
 from cityvigil.unknown import unknown_points
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
@@ -74,6 +74,11 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _import(args: argparse.Namespace) -> int:
+    with uncollected():
+        return _import_files(args)
+
+
+def _import_files(args: argparse.Namespace) -> int:
     content = _bytes(args.file)
     sensors: list[SensorRow] = []
     problems: list[Problem] = []
@@ -96,22 +101,24 @@ def _import(args: argparse.Namespace) -> int:
     if problems:
         return _say(problems)
     kafka = where.services(args.data).kafka
-    registry = _talking(kafka, read_registry(kafka))
-    gateways = sensor_files.gateways_of(sensors, given, registry)
-    zones, told = sensor_files.zones_of(gateways, zones, registry)
-    rows: dict[str, Sequence[Any]] = {"zone": zones, "gateway": gateways, "sensor": sensors}
-    files = {"zone": args.zones, "gateway": args.gateways or args.file, "sensor": args.file}
+    by = f"{getpass.getuser()}: sensors import {Path(args.file).name}"
+    with _one_import(args.data):
+        registry, end = _talking(kafka, read_up_to(kafka))
+        gateways = sensor_files.gateways_of(sensors, given, registry)
+        zones, told = sensor_files.zones_of(gateways, zones, registry)
 
-    async def work() -> int:
-        partitions = await compacted.partitions_of(kafka, READINGS)
-        by = f"{getpass.getuser()}: sensors import {Path(args.file).name}"
-        return await import_registry(kafka, zones, gateways, sensors, partitions, by, dry_run=args.dry_run)
+        async def work() -> int:
+            partitions = await compacted.partitions_of(kafka, READINGS)
+            return await change(
+                kafka, registry, end, zones, gateways, sensors, partitions, by, dry_run=args.dry_run
+            )
 
-    try:
-        with _one_import(args.data):
+        try:
             version = _talking(kafka, work())
-    except Refused as refused:
-        return _say([_problem(one, rows, files) for one in refused.refusals])
+        except Refused as refused:
+            rows: dict[str, Sequence[Any]] = {"zone": zones, "gateway": gateways, "sensor": sensors}
+            files = {"zone": args.zones, "gateway": args.gateways or args.file, "sensor": args.file}
+            return _say([_problem(one, rows, files) for one in refused.refusals])
     for line in told:
         print(line, file=sys.stderr)
     if args.dry_run:

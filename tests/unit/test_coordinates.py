@@ -37,6 +37,15 @@ def test_there_and_back_again_is_the_same_place_to_a_millimetre(lon: float, lat:
     assert coordinates.to_wgs84(*coordinates.bd09_of(*chart), "BD-09") == pytest.approx((lon, lat), abs=3e-8)
 
 
+@pytest.mark.parametrize("datum", coordinates.SHIFTED)
+@given(places=st.lists(st.tuples(st.floats(73, 137), st.floats(1, 55)), max_size=30))
+@settings(max_examples=40)
+def test_many_places_at_once_come_out_as_each_alone(datum: str, places: list[tuple[float, float]]) -> None:
+    together = coordinates.all_to_wgs84(places, datum)
+    alone = [coordinates.to_wgs84(*place, datum) for place in places]
+    assert [pytest.approx(place, abs=1e-12) for place in alone] == together
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 179), st.integers(0, 59), st.integers(0, 59))
 def test_degrees_minutes_and_seconds_are_read_in_every_writing(
