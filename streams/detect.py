@@ -204,14 +204,18 @@ class Detect:
             self._arrived.clear()
             began = time.monotonic()
             async with partitions.lock:
-                for held in list(partitions.held.values()):
-                    if held.waiting:
-                        await self._fold(held, alerts, partitions)
-                        await asyncio.sleep(0)
+                await self._fold_waiting(alerts, partitions)
             before, ended = ended, time.monotonic()
             busy += BUSY_WEIGHT * ((ended - began) / max(ended - before, 1e-6) - busy)
             not_before = ended + min(ended - began, BATCH_S) * max(0.0, 2 * busy - 1)
             self._room.set()
+
+    async def _fold_waiting(self, alerts: AlertWriter, partitions: Partitions) -> None:
+        """Apart from the loop around it, which would hold on to a partition that is given back."""
+        for held in list(partitions.held.values()):
+            if held.waiting:
+                await self._fold(held, alerts, partitions)
+                await asyncio.sleep(0)
 
     async def _gather(self, partitions: Partitions, not_before: float) -> None:
         """After folding, while that takes most of the time, as long again for frames to come: several cost

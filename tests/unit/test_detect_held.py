@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from detectors.fold import Partition
 from detectors.program import compile_program
+from detectors.snapshot import pack
 from schemas.registry import Registry
-from streams.held import Held, LostMessages, Message
+from schemas.rule import Rule
+from streams.held import Held, LostMessages, Message, Partitions
 from streams.lane import Lane
+from streams.places import Folder
 from streams.rules import Versions
+from streams.state import Header, Snapshots
+from tests.builders import a_registry, a_rule, a_sensor
 
 
 @dataclass(slots=True)
@@ -77,3 +86,56 @@ def test_a_hole_that_the_log_has_is_passed_and_said(held: Held, caplog: pytest.L
 def test_what_is_delivered_again_is_taken_once(held: Held) -> None:
     assert offsets_taken(held, 10, 11, 12) == [10, 11, 12]
     assert offsets_taken(held, 11, 12, 13) == [13]
+
+
+class Known(Versions):
+    """Registry and rules that nobody has to read."""
+
+    async def registry_at(self, offset: int) -> Registry:
+        return a_registry(a_sensor(1))
+
+    async def rules_at(self, offset: int) -> list[Rule]:
+        return [a_rule()]
+
+
+class Log:
+    """Where a log of a thousand messages begins and ends, and who is to commit."""
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 1000)
+
+    def assignment(self) -> set[int]:
+        return set()
+
+
+async def test_a_partition_that_was_given_back_is_forgotten(tmp_path: Path) -> None:
+    snapshots = Snapshots(Folder(tmp_path))
+    snapshots.open()
+    program = compile_program(a_registry(a_sensor(1)), [a_rule()], 0)
+    at_9 = Header(partition=0, generation=1, offset=9, registry=(1, 1), rules=(1, 1))
+    snapshots.write(at_9, pack(Partition(program).copy()))
+    failures: list[BaseException] = []
+    log: Any = Log()
+    partitions = Partitions(
+        versions=Known("nowhere:1"),
+        snapshots=snapshots,
+        kafka="nowhere:1",
+        offsets=log,
+        replay_s=1.0,
+        failed=failures.append,
+    )
+    states: list[weakref.ref[Any]] = []
+    for generation in range(2, 5):
+        assert await partitions.assign({0: None}, generation) == {0: 8 + generation}
+        lane = partitions.held[0].lane
+        lane.next_offset += 1
+        partitions.held[0].folded = messages(lane.next_offset - 1)
+        states += [weakref.ref(lane.fold), weakref.ref(lane.fold.program)]
+        del lane
+        await partitions.release({0}, log)
+    gc.collect()
+    assert failures == []
+    assert [state() for state in states] == [None] * 6
