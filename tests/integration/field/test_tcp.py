@@ -22,6 +22,7 @@ from ingest.tcp import Allowance
 from schemas import credential
 from schemas.reading import Quality
 from schemas.registry import Gateway, Sensor, Zone
+from simulators.protocols.sl651 import report
 from tests.integration.ingest_bench import (
     an_ingest,
     now_us,
@@ -153,6 +154,43 @@ async def test_a_registered_password_is_asked_of_each_frame(stack: Stack, unique
     assert (refused.reason, refused.count) == ("credentials", 1)
 
 
+async def test_a_hydrological_station_is_asked_for_its_two_bytes_and_a_panel_can_say_none(
+    stack: Stack, unique: str
+) -> None:
+    """GB/T 26875.3 has no field for a password: a panel that has one in the registry is never believed."""
+    stations = [f"{(int(unique[1:], 16) + n) % 10**10:010d}" for n in (0, 1)]  # their frames say 1234
+    names, panel = [f"{kind}-{unique}" for kind in ("right", "wrong", "panel")], a_panel(unique)
+    identities = [f"sl651/{stations[0]}", f"sl651/{stations[1]}", f"gb26875/{panel[::-1].hex()}"]
+    hashes = [credential.hashed(password, b"salt") for password in ("1234", "A1B2", "1234")]
+    known = [
+        Gateway(name, "port-01", identity=identity, password=password)
+        for name, identity, password in zip(names, identities, hashes, strict=True)
+    ]
+    await register(stack, [ZONE, *known], version=9)
+    async with running(an_ingest(stack, ports=TCP)) as ingest:
+        async with a_line(ingest, "sl651") as line:
+            for station in stations:
+                sent = report(bytes.fromhex(station), 1, now_us(), now_us(), [(1, 0.75)])
+                line.send(sent)
+                confirmed = sl651.answer(sent, now_us())
+                assert confirmed is not None
+                heard = await line.hears(len(confirmed))
+                assert (heard[:14], heard[14:16]) == (confirmed[:14], sent[14:16])
+        async with a_line(ingest, "gb26875") as line:
+            state = b"\x15\1\1" + six_bytes(now_us())
+            line.send(framed(1, (1, 1), now_us(), panel, bytes(6), SEND, state))
+            assert (await line.hears(30))[26] == ACK
+    assert [row["value"] for row in await rows(stack, names[0])] == [0.75]
+    for name, given in ((names[1], "another"), (names[2], "none")):
+        assert await rows(stack, name) == []
+        (refused,) = await rejects(stack, name)
+        assert (refused.reason, refused.count, refused.detail.endswith(f"got {given}")) == (
+            "credentials",
+            1,
+            True,
+        )
+
+
 async def test_what_is_damaged_is_kept_with_its_reason_and_not_answered(stack: Stack, unique: str) -> None:
     gateway = f"hj212-{unique}"
     await register(stack, [ZONE, Gateway(gateway, "port-01")], version=3)
@@ -213,10 +251,10 @@ async def test_a_panel_whose_clock_is_off_is_told_the_time_and_a_post_is_checked
 
 async def test_a_hydrological_report_is_confirmed(stack: Stack, unique: str) -> None:
     await register(stack, [ZONE, Gateway("sl651-0012345678", "port-01")], version=6)
-    report = named("sl651", "river_test_30")
+    reported = named("sl651", "river_test_30")
     async with running(an_ingest(stack, ports=TCP)) as ingest, a_line(ingest, "sl651") as line:
-        line.send(report)
-        confirmed = sl651.answer(report, now_us())
+        line.send(reported)
+        confirmed = sl651.answer(reported, now_us())
         assert confirmed is not None
         heard = await line.hears(len(confirmed))
         assert heard[:14] == confirmed[:14]
