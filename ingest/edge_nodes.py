@@ -1,21 +1,25 @@
 """Sparkplug B's edge nodes over the MQTT session: births, data, deaths, and what is asked of them.
 
 The edge node's id is the gateway's. Readings go by `ingest/admission.py`; a rebirth is asked for where a
-message is missing or an alias unknown. A node that dies is silent at once, and what it or its device last
-said is stored again as of no more use (`link_lost`, never scored), as the specification wants such values
-stale. PUBACK comes when Kafka has the message. Commands are not published; our state is the session's to say.
+message is missing or an alias unknown; one that comes too early waits a second for those before it. A node
+that dies is silent at once, and what it or its device last said is stored again as of no more use
+(`link_lost`, never scored), as the specification wants such values stale. PUBACK comes when Kafka has the
+message. Commands are not published; our state is the session's to say.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from prometheus_client import Counter
 
 from ingest.admission import Admission, Arrival
+from ingest.connections.reordering import WITHIN_US, Reordering, Turn
+from ingest.formats import sparkplug
 from ingest.formats.result import Item, Reading, Reply, Seen
-from ingest.formats.sparkplug import EdgeNodes
+from ingest.formats.sparkplug import EdgeNodes, Said
 from ingest.message import Message
 from schemas.clock import CityClock
 from schemas.reading import Quality
@@ -28,6 +32,9 @@ LAST_KEPT = 200_000
 """Last values over all nodes: further points do not become stale, they only fall silent."""
 
 REBIRTHS = Counter("cityvigil_ingest_sparkplug_rebirths_total", "births asked for")
+OUT_OF_ORDER = Counter(
+    "cityvigil_ingest_sparkplug_out_of_order_total", "messages that waited for one before them"
+)
 DEATHS = Counter("cityvigil_ingest_sparkplug_deaths_total", "nodes and devices that died", ["what"])
 
 
@@ -42,16 +49,58 @@ class Nodes:
         say: Callable[[str, bytes, None], None],
         acknowledge: Callable[[Message], None],
         lost: Callable[[str], None],
+        now: Callable[[], int],
     ) -> None:
         self._admission, self._clock = admission, clock
         self._say, self._acknowledge, self._lost = say, acknowledge, lost
+        self._now = now
         self._nodes = EdgeNodes()
+        self._order: Reordering[tuple[Message, Said]] = Reordering(WITHIN_US)
+        self._waits = asyncio.Event()
         self._last: dict[tuple[str, str], dict[str, dict[str, Reading]]] = {}  # node -> device -> point
         self._kept = 0
 
+    async def run(self) -> None:
+        """Until cancelled: lets go on what has waited long enough for what is missing before it."""
+        while True:
+            due_us = self._order.next_us
+            if due_us is None:
+                self._waits.clear()
+                await self._waits.wait()
+            elif (left_us := due_us - self._now()) > 0:
+                await asyncio.sleep(left_us / 1e6)
+            else:
+                self._read_all(self._order.due(due_us))
+
     def receive(self, message: Message) -> None:
         """One message of a topic below spBv1.0/."""
-        items = self._nodes.decode(message.payload, message.topic, message.received_wall)
+        said = sparkplug.read(message.payload, message.topic)
+        if isinstance(said, list):
+            self._take(message, said)
+        elif said.kind is None or said.kind in ("NCMD", "DCMD"):
+            self._take(message, self._nodes.understood(said, message.received_wall))
+        else:
+            node, size = (said.group, said.edge), len(message.payload)
+            turns = self._order.take(
+                node, said.kind, said.number, (message, said), size, message.received_wall
+            )
+            if not turns:
+                OUT_OF_ORDER.inc()
+            self._read_all(turns)
+            if self._order.next_us is not None:
+                self._waits.set()
+
+    def finish(self) -> None:
+        """Nothing waits any more: what is missing will not be heard by us."""
+        while (due_us := self._order.next_us) is not None:
+            self._read_all(self._order.due(due_us))
+
+    def _read_all(self, turns: list[Turn[tuple[Message, Said]]]) -> None:
+        for turn in turns:
+            message, said = turn.message
+            self._take(message, self._nodes.understood(said, message.received_wall, may_ask=turn.may_ask))
+
+    def _take(self, message: Message, items: list[Item]) -> None:
         for item in items:
             if isinstance(item, Reply) and item.topic is not None:
                 REBIRTHS.inc()

@@ -170,6 +170,7 @@ class Ingest:
             say=session.answer,
             acknowledge=session.acknowledge,
             lost=self._hearing.lost,
+            now=self._now,
         )
         self._commands = LineCommands(field.line_of, session.answer)
         field.tell(self._commands.became)
@@ -186,13 +187,14 @@ class Ingest:
                 listening = await field.open()
                 self._trouble, self.field = None, field
                 loops = [follower.run(), session.run(), self._tick(), self._mark(), self._look()]
-                loops.append(self._disk.run())
+                loops += [self._disk.run(), self._nodes.run()]
                 loops += listening
                 loops += [broker.run()] if broker else []
                 work += [asyncio.ensure_future(one) for one in loops]
                 await _first(work, stopping)
                 self._trouble = "stopping"
                 session.pause()
+                self._nodes.finish()
                 await _within(_all([intake.finished(), *(one.drained() for one in lanes)]), STOP_WITHIN_S)
                 await session.close()
         finally:

@@ -190,6 +190,25 @@ async def test_an_edge_node_is_born_loses_a_message_is_asked_for_births_and_dies
     assert {row["sensor"] for row in await rows(stack, unique)} == {43}
 
 
+async def test_messages_of_a_node_that_overtook_one_another_are_read_in_their_order(
+    stack: Stack, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.edge_nodes.WITHIN_US", 600_000_000)  # a busy machine may take its time
+    secret = gateways.add(stack.data, unique)
+    await register(stack, [ZONE, Gateway(unique, "port-01")], version=25)
+    async with running(an_ingest(stack)):
+        node = await AnEdgeNode(stack, unique, secret).ready()
+        node.birth()
+        for seq in (3, 2, 1, 5):
+            node.data(seq, float(seq))
+        found = await stored(stack, unique, 4)
+        assert [row["value"] for row in found] == [1.5, 1.0, 2.0, 3.0]
+        assert node.commands == []
+        node.close()
+    # What still waited when we stopped is not lost.
+    assert [row["value"] for row in await rows(stack, unique)][4:] == [5.0]
+
+
 async def test_edge_nodes_are_told_whether_their_host_is_there_and_lies_are_contradicted(
     stack: Stack, unique: str
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.formats.protobuf_wire import Malformed, field, fields
 from ingest.formats.result import Bad, Item, Reading, Reply, Seen
-from ingest.formats.sparkplug import ASK_AGAIN_US, REBIRTH, EdgeNodes
+from ingest.formats.sparkplug import ASK_AGAIN_US, DEEPEST, REBIRTH, EdgeNodes
 from schemas.reading import Quality, Reason
 from tests.unit.formats.book import named
 from tests.unit.formats.decoding import decoded
@@ -184,6 +184,63 @@ def test_values_that_are_no_scalar_are_unsupported_one_by_one() -> None:
     assert values(found) == [("n", 1.0)]
 
 
+def a_template(*members: bytes, is_definition: bool = False) -> bytes:
+    """A value: the members of an instance, or what instances have."""
+    inside = b"".join(field(2, one) for one in members) + field(4, "Pump") + field(5, is_definition)
+    return field(18, field(1, "1.0") + inside)
+
+
+def test_members_of_a_template_are_points_behind_its_name_also_where_data_says_aliases() -> None:
+    nodes = EdgeNodes()
+    motor = metric(
+        "motor", datatype=19, value=a_template(metric("amps", alias=9, datatype=DOUBLE, value=field(13, 7.5)))
+    )
+    speed = metric("speed", alias=8, datatype=DOUBLE, value=field(13, 1480.0))
+    born = metric("pump", alias=7, datatype=19, value=a_template(speed, motor), time_ms=5)
+    definition = metric("Pump", datatype=19, value=a_template(speed, is_definition=True))
+    items = nodes.decode(payload(definition, born, seq=0), of("NBIRTH"), NOW_US)
+    assert values(items) == [("pump/speed", 1480.0), ("pump/motor/amps", 7.5)]
+    assert {item.time_us for item in items if isinstance(item, Reading)} == {5_000}
+    said = metric(alias=7, value=a_template(metric("speed", value=field(13, 0.0))), is_historical=True)
+    (found,) = nodes.decode(payload(said, metric(alias=9, value=field(13, 8.0)), seq=1), of("NDATA"), NOW_US)[
+        :1
+    ]
+    assert found == Reading("edge", "pump/speed", 1_000_000, 0.0, None, Quality.historical, True)
+    both = payload(metric(alias=7, value=a_template(metric(alias=8, value=field(13, 2.0)))),
+                   metric(alias=9, value=field(13, 8.0)), seq=2)  # fmt: skip
+    items = nodes.decode(both, of("NDATA"), NOW_US)
+    assert values(items) == [("pump/speed", 2.0), ("pump/motor/amps", 8.0)]
+    assert replies(items) == []
+
+
+def test_an_instance_that_no_birth_named_asks_and_keeps_what_it_says() -> None:
+    said = metric(
+        alias=7,
+        value=a_template(metric("speed", value=field(13, 1.0)), metric(alias=3, value=field(13, 2.0))),
+    )
+    items = EdgeNodes().decode(payload(said, seq=3), of("NDATA"), NOW_US)
+    assert values(items) == [("alias:7/speed", 1.0), ("alias:3", 2.0)]
+    assert len(replies(items)) == 1
+
+
+def test_a_template_that_is_broken_or_too_deep_is_refused_and_its_neighbours_are_kept() -> None:
+    deep = metric("n", value=field(13, 1.0))
+    for _ in range(DEEPEST + 1):
+        deep = metric("t", datatype=19, value=a_template(deep))
+    said = payload(metric("cut", value=field(18, b"\x12\x7f")), deep, metric("n", value=field(13, 1.0)))
+    broken, too_deep, kept = EdgeNodes().decode(said, None, NOW_US)
+    assert isinstance(broken, Bad)
+    assert isinstance(too_deep, Bad)
+    assert (broken.reason, too_deep.reason) == (Reason.syntax, Reason.unsupported)
+    assert values([kept]) == [("n", 1.0)]
+
+
+def test_a_data_set_is_refused_with_what_to_do_instead() -> None:
+    (found,) = EdgeNodes().decode(payload(metric("set", datatype=16, value=field(17, b""))), None, NOW_US)
+    assert isinstance(found, Bad)
+    assert "send its columns as metrics" in found.detail
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
 def test_a_payload_that_tahu_packed_is_unpacked(pack: object) -> None:
     assert callable(pack)
@@ -246,6 +303,33 @@ def test_what_a_node_writes_is_what_is_read(said: dict[str, bool | float | str],
     assert values(nodes.decode(payload(*metrics, time_ms=time_ms), None, NOW_US)) == list(said.items())
     again = [metric(alias=alias, value=spelled(one)[1]) for alias, one in enumerate(said.values())]
     assert values(nodes.decode(payload(*again, time_ms=time_ms), None, NOW_US)) == list(said.items())
+
+
+TREES = st.recursive(
+    NUMBERS, lambda inside: st.dictionaries(NAMES, inside, min_size=1, max_size=4), max_leaves=12
+)
+
+
+def grown(name: str, tree: object) -> bytes:
+    if isinstance(tree, dict):
+        return metric(
+            name, datatype=19, value=a_template(*(grown(of_it, one) for of_it, one in tree.items()))
+        )
+    assert isinstance(tree, float)
+    return metric(name, datatype=DOUBLE, value=field(13, tree))
+
+
+def leaves(name: str, tree: object, depth: int = 0) -> list[tuple[str, object]]:
+    if not isinstance(tree, dict):
+        return [(name, tree)]
+    if depth == DEEPEST:
+        return []
+    return [leaf for of_it, one in tree.items() for leaf in leaves(f"{name}/{of_it}", one, depth + 1)]
+
+
+@given(NAMES, TREES)
+def test_templates_within_templates_are_read_leaf_by_leaf(name: str, tree: object) -> None:
+    assert values(EdgeNodes().decode(payload(grown(name, tree)), None, NOW_US)) == leaves(name, tree)
 
 
 @given(st.binary(max_size=200))
