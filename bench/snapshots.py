@@ -90,7 +90,7 @@ def measure(program: Program, folder: Path) -> None:
     print(f"{'longest fold of one frame':34} alone {alone:.1f} ms, while a thread writes {beside:.1f} ms")
     partition.fold(list(readings.frames(round(0.1 * gateways))))
     writer.write(partition.copy(whole=False), crc)
-    (newest, *_) = timed("restore: read whole and changes", lambda: list(Snapshots(Folder(folder)).usable(0)))
+    newest = timed("restore: read whole and changes", lambda: next(Snapshots(Folder(folder)).usable(0)))
     timed("restore: state", lambda: Partition.restore(program, newest.whole, newest.changes))
 
 
