@@ -102,9 +102,14 @@ class EdgeNodes:
         if kind == "DDEATH":
             return [Seen(gateway, "ddeath")]
         items: list[Item] = []
+        is_birth = kind in (None, "NBIRTH", "DBIRTH")
         for metric in said.metrics:
-            born = _known(node, device, metric, is_birth=kind in (None, "NBIRTH", "DBIRTH"))
-            for found, known in _scalars(node, device, metric, born, kind in (None, "NBIRTH", "DBIRTH")):
+            born = _known(node, device, metric, is_birth)
+            if metric.number != TEMPLATE:
+                is_unknown = is_unknown or born is None
+                items.append(_reading(gateway, device, metric, born, said.time_ms))
+                continue
+            for found, known in _scalars(node, device, metric, born, is_birth):
                 if isinstance(found, Bad):
                     items.append(found)
                     continue
