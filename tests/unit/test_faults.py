@@ -212,7 +212,7 @@ def test_a_scenario_is_read_as_written() -> None:
         ("season: fair", "season: monsoon",
          "3: season of the scenario: expected one of fair, winter, spring, summer, autumn, got 'monsoon'"),
         ("density: 0.1", "density: 0.1, categories: some",
-         "5: categories of city: expected demo or all, got 'some'"),
+         "5: categories of city: expected demo or demo-video or all, got 'some'"),
         ("onset_s: 1\n", "cause: rain\n",
          "9: cause of faults[0]: expected the name of a fault above, got 'rain'"),
         ("expected_level: 2", "absorbed: maybe",
