@@ -12,7 +12,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,7 +289,7 @@ async def _ends(kafka: str, topic: Topic) -> dict[int, int]:
 
 
 @asynccontextmanager
-async def _consumer(kafka: str):  # type: ignore[no-untyped-def]  # aiokafka is not typed
+async def _consumer(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,

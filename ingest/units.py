@@ -11,7 +11,7 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 UCUM_OF_SENML = {
     "/": "1",
@@ -150,7 +150,7 @@ def _shortened(number: float) -> float:
 
 
 @functools.cache
-def _registry():  # type: ignore[no-untyped-def]  # ucumvert is not typed
+def _registry() -> Any:
     from ucumvert import PintUcumRegistry
 
     return PintUcumRegistry()

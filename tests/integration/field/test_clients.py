@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -25,7 +24,6 @@ from schemas.registry import Gateway, Sensor, Zone
 from tests.clients.running import a_client
 from tests.integration.ingest_bench import (
     AGateway,
-    a_known_gateway,
     an_ingest,
     controls,
     now_us,
@@ -39,13 +37,6 @@ pytestmark = pytest.mark.integration
 
 WITHIN_S = 60.0
 ZONE = Zone("port-01", "port", "港一", "Port 1", partition=1)
-
-
-@pytest.fixture
-async def gateway(stack: Stack, unique: str) -> AsyncIterator[AGateway]:
-    gateway = a_known_gateway(stack, unique)
-    yield await gateway.ready()
-    gateway.close()
 
 
 async def an_answer_of_registers(values: list[float]) -> bytes:

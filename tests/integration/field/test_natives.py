@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from collections.abc import AsyncIterator
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -25,7 +24,6 @@ from schemas.registry import Gateway, Sensor, Zone
 from tests.integration.field.test_tcp import a_line, a_panel
 from tests.integration.ingest_bench import (
     AGateway,
-    a_known_gateway,
     an_ingest,
     controls,
     now_us,
@@ -42,13 +40,6 @@ pytestmark = pytest.mark.integration
 
 WITHIN_S = 60.0
 ZONE = Zone("port-01", "port", "港一", "Port 1", partition=1)
-
-
-@pytest.fixture
-async def gateway(stack: Stack, unique: str) -> AsyncIterator[AGateway]:
-    gateway = a_known_gateway(stack, unique)
-    yield await gateway.ready()
-    gateway.close()
 
 
 class AnEdgeNode:

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from psycopg_pool import AsyncConnectionPool
@@ -244,6 +245,9 @@ async def test_ingest_is_killed_again_and_again_and_every_frame_is_in_the_log_on
         words = [(to, said) for _, to, said in list(gateway.answers) if to is not None]
         return {int.from_bytes(to[8:], "big") for to, said in words if said["status"] != "resend"}
 
+    def is_answered(sequence: int) -> bool:
+        return sequence in answered()
+
     process = start()
     try:
         for kills in range(4):
@@ -254,7 +258,7 @@ async def test_ingest_is_killed_again_and_again_and_every_frame_is_in_the_log_on
                     gateway.publish([{"n": "p", "v": sequence}], sequence)
                 if kills < 3 and len(answered()) >= goal - 40:
                     break
-                await until(lambda: oldest in answered(), f"answer to {oldest}", 30)  # noqa: B023  # awaited before the next round
+                await until(partial(is_answered, oldest), f"answer to {oldest}", 30)
             if kills < 3:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
