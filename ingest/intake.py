@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter, Gauge
 
-from ingest import answer, commands, rejects
+from ingest import answer, commands, rejects, thingsboard_questions
 from ingest.answer import Origin
 from ingest.bridge import Lane
 from ingest.decoded import Decoded, Rejected
@@ -132,6 +132,10 @@ class Intake:
         gateway.heard_us = message.received_wall
         if came.form in (commands.RESULT, commands.QUESTION):
             self._command(message, came)
+            return
+        asked = thingsboard_questions.answer(came.form, message.payload)
+        if asked is not None:
+            self._question(message, came, asked)
             return
         if came.sequence is None:
             self._without_sequence(message, came)
@@ -280,6 +284,15 @@ class Intake:
         if isinstance(found, Rejected):
             self._store(message, came, found, object(), SegmentFlag(0))
         else:
+            self._acknowledge(message)
+
+    def _question(
+        self, message: Message, came: Origin, found: thingsboard_questions.Answer | Rejected
+    ) -> None:
+        if isinstance(found, Rejected):
+            self._store(message, came, found, object(), SegmentFlag(0))
+        else:
+            self._answer(f"down/{came.gateway}/{found.topic}", found.payload, None)
             self._acknowledge(message)
 
     def _without_sequence(self, message: Message, came: Origin) -> None:

@@ -1,9 +1,10 @@
 """ThingsBoard's MQTT JSON, of a device and of a gateway with devices behind it.
 
 Telemetry becomes readings; a device behind a gateway stands before the point (`Device A/temperature`), as
-points are unique within what logged in. Connects, disconnects, attributes and RPC are named and say no
-reading. The topic tells which is which; without one, an object whose values are all lists of objects is a
-gateway's telemetry and everything else a device's. A missing `ts` is the time of receipt.
+points are unique within what logged in. Connects, disconnects, attributes, claims and RPC are named and say
+no reading; ingest/thingsboard_questions.py answers those that ask. The topic tells which is which; without
+one, an object whose values are all lists of objects is a gateway's telemetry and everything else a device's.
+A missing `ts` is the time of receipt.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from ingest.formats.json_documents import loaded, milliseconds, reading
 from ingest.formats.result import Bad, Item, Seen
 from schemas.reading import Reason
 
+_BESIDE = ("connect", "disconnect", "attributes", "rpc", "claim")
+
 
 def decode(payload: bytes, topic: str | None, now_us: int) -> list[Item]:
     """The readings of one message, or what it is, or why it cannot be used."""
@@ -19,9 +22,7 @@ def decode(payload: bytes, topic: str | None, now_us: int) -> list[Item]:
     if isinstance(document, Bad):
         return [document]
     parts = (topic or "").split("/")
-    kind = parts[-1] if parts[-1] in ("connect", "disconnect", "attributes", "rpc") else None
-    if "rpc" in parts:
-        kind = "rpc"
+    kind = next((part for part in parts if part in _BESIDE), None)
     if kind is not None:
         device = document.get("device") if isinstance(document, dict) else None
         return [Seen(device if isinstance(device, str) else None, kind)]

@@ -15,6 +15,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from cityvigil import gateways
+from cityvigil.mosquitto import MAX_PACKET_BYTES
 from cityvigil.process import pick_ports
 from cityvigil.stack import Stack
 from ingest.field import Ports
@@ -177,6 +178,12 @@ async def test_thingsboards_sdk_is_heard_as_a_device_and_as_a_gateway_by_its_tok
         door = "127.0.0.1", str(ingest.field.ports["mqtt"])
         ts = now_us() // 1_000
         async with a_client("thingsboard", "device", *door, token) as device:
+            device.tell("limits")
+            payload, inflight, has_rate = await device.says()
+            assert MAX_PACKET_BYTES * 0.79 < payload < MAX_PACKET_BYTES * 0.8  # of which it uses 80 %
+            assert (inflight, has_rate) == (65_535 * 80 // 100, False)
+            device.tell("ask", ["fw_version"])
+            assert await device.says() == {}
             device.tell("attributes", {"firmware": "1.0"})
             device.tell("telemetry", {"ts": ts, "values": {"level": 0.25}})
             device.tell(
@@ -185,6 +192,10 @@ async def test_thingsboards_sdk_is_heard_as_a_device_and_as_a_gateway_by_its_tok
             )
             assert [await device.says() for _ in range(3)] == [0, 0, 0]
         async with a_client("thingsboard", "gateway", *door, token) as gateway:
+            gateway.tell("limits")
+            assert await gateway.says() == [payload, inflight, False]
+            gateway.tell("ask", ["fw_version"], "Device A")
+            assert (await gateway.says())["values"] == {}
             gateway.tell("connect", "Device A")
             gateway.tell("telemetry", [{"ts": ts, "values": {"level": 1.25}}], "Device A")
             assert [await gateway.says() for _ in range(2)] == [0, 0]

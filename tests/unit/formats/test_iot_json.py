@@ -61,6 +61,12 @@ def test_what_a_thingsboard_gateway_says_beside_telemetry_is_named() -> None:
         Seen(None, "attributes")
     ]
     assert thingsboard.decode(b"{}", "v1/devices/me/rpc/request/1", NOW_US) == [Seen(None, "rpc")]
+    claim = b'{"secretKey":"of nobody else","durationMs":30000}'
+    assert thingsboard.decode(claim, "v1/devices/me/claim", NOW_US) == [Seen(None, "claim")]
+    asked = b'{"clientKeys":"a","sharedKeys":"b"}'
+    assert thingsboard.decode(asked, "v1/devices/me/attributes/request/1", NOW_US) == [
+        Seen(None, "attributes")
+    ]
 
 
 def test_a_value_that_is_no_scalar_is_refused_and_its_neighbours_kept() -> None:
