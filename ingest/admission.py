@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,9 @@ from schemas.reading import Reason
 from schemas.reject import Reject
 
 log = logging.getLogger(__name__)
+
+REPEAT = "repeat"
+"""What a connection calls a frame that it has seen before (ingest/connections/session.py)."""
 
 UNKNOWN_SHOWN = 500
 """Names of unknown senders that stand in the rejects one by one; further ones share a name."""
@@ -93,6 +97,7 @@ class Admission:
         self._heard = heard
         self._repeats = repeats
         self._identities = Identities(follower.registry)
+        self._again: Tally[str] = Tally()
         self._unknown: set[str] = set()
         self._proven: dict[str, tuple[str, str | None]] = {}  # hashing takes a while, frames come often
 
@@ -122,6 +127,8 @@ class Admission:
                 FRAMES.labels(came.protocol, "password").inc()
                 continue
             gateways[gateway] = None
+            if any(isinstance(item, Seen) and item.frame == REPEAT for item in items):
+                self._repeated(came.protocol, gateway)
             if came.is_alive:
                 self._heard(gateway)
             refused, stored = self._store(came, gateway, items, received_us)
@@ -145,6 +152,19 @@ class Admission:
         """Whether this is a gateway's password; one that has none is not let in by any."""
         entry = self._follower.registry.gateways.get(gateway)
         return entry is not None and entry.password is not None and self._matches(entry, password)
+
+    def sent_again(self, partition: int) -> dict[str, int]:
+        """Frames that senders of a partition have sent again since this was asked last."""
+        there = [one for one in self._again if self._partition(one) == partition]
+        return {gateway: self._again.pop(gateway) for gateway in there}
+
+    def _repeated(self, protocol: str, gateway: str) -> None:
+        FRAMES.labels(protocol, REPEAT).inc()
+        if protocol != "sparkplug":  # a birth repeats what was said because it was asked to
+            self._again[gateway] += 1
+
+    def _partition(self, gateway: str) -> int:
+        return self._follower.registry.partition_of(gateway) % len(self._outlets.readings)
 
     def _is_proven(self, came: Arrival, gateway: str) -> bool:
         """Whether the password is the one that the registry wants of this gateway, if it wants one. Where the
@@ -186,7 +206,7 @@ class Admission:
         digest = content(gateway, found.records, found.texts)
         known = self._repeats.find(digest, came.received_wall) if len(found.records) else None
         if known is not None:
-            FRAMES.labels(came.protocol, "repeat").inc()
+            self._repeated(came.protocol, gateway)
             return 0, [known.stored] if known.stored is not None else []
         if found.refused:
             excerpt: Callable[[Iterable[int]], bytes] = partial(_whole, came.raw)
@@ -194,8 +214,7 @@ class Admission:
                 rejects.of_records(found.refused, excerpt, gateway, received_us, came.way, None)
             )
         if len(found.records):
-            registered = self._outlets.readings
-            lane = registered[follower.registry.partition_of(gateway) % len(registered)]
+            lane = self._outlets.readings[self._partition(gateway)]
             segment = Segment(
                 gateway, 0, 0, received_us, came.received_wall, 0, SegmentFlag(0), found.records, found.texts
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -152,6 +153,7 @@ class Ingest:
             for (gateway, epoch), mark in tail.marks.items():
                 intake.restore(gateway, epoch, mark)
         self._session, self._intake = session, intake
+        self._marked: list[asyncio.Future[None] | None] = [None] * self._partitions
         self._hearing = Hearing(self._clock.scale, _silent(tails))
         self._generation = 1 + max(tail.generation for tail in tails)
         self._load.changed = self._relieve
@@ -162,6 +164,7 @@ class Ingest:
             heard=self._hearing.heard,
             repeats=_repeats(tails, self._now()),
         )
+        self._admission = admission
         told = self._data / "ingest" / "listeners.json"
         field = Field(self._ports, admission, self._room, self._clock, self._now, told, self._mqtt)
         self._nodes = Nodes(
@@ -195,6 +198,7 @@ class Ingest:
                 self._trouble = "stopping"
                 session.pause()
                 self._nodes.finish()
+                self._put_marks()
                 await _within(_all([intake.finished(), *(one.drained() for one in lanes)]), STOP_WITHIN_S)
                 await session.close()
         finally:
@@ -293,15 +297,18 @@ class Ingest:
                 waiting[number] = lane.put(control.encode(record))
 
     async def _mark(self) -> None:
-        waiting: list[asyncio.Future[None] | None] = [None] * self._partitions
         while True:
             await asyncio.sleep(MARKS_S)
-            for number, marks in enumerate(self._intake.marks()):
-                last = waiting[number]
-                if last is None or last.done():
-                    again = self._intake.sent_again(number)
-                    record = Marks(self._ingest, self._generation, marks, again)
-                    waiting[number] = self._lanes[number].put(control.encode(record))
+            self._put_marks()
+
+    def _put_marks(self) -> None:
+        for number, marks in enumerate(self._intake.marks()):
+            last = self._marked[number]
+            if last is None or last.done():
+                again = Counter(self._intake.sent_again(number))
+                again.update(self._admission.sent_again(number))
+                record = Marks(self._ingest, self._generation, marks, dict(again))
+                self._marked[number] = self._lanes[number].put(control.encode(record))
 
     async def _look(self) -> None:
         """Gaps that have waited long enough; time in which we were deaf, or suspended, does not count."""

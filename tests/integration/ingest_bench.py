@@ -25,7 +25,7 @@ from cityvigil.stack import Stack
 from ingest.service import Ingest
 from schemas import control, frame, registry, reject, topics
 from schemas.clock import CityClock
-from schemas.control import Control
+from schemas.control import Control, Marks
 from schemas.frame import Frame, Kind
 from schemas.reject import Reject
 from tests.services import a_data_folder, create_topics
@@ -246,6 +246,12 @@ async def frames(stack: Stack) -> list[tuple[int, Frame]]:
 async def controls(stack: Stack) -> list[tuple[int, Control]]:
     everything = await messages(stack, topics.READINGS.name)
     return [(n, control.decode(v)) for n, v in everything if frame.kind_of(v) is Kind.control]
+
+
+async def sent_again(stack: Stack, gateway: str) -> int:
+    """How many of a gateway's frames ingest has said to have come again."""
+    found = [one for _, one in await controls(stack) if isinstance(one, Marks)]
+    return sum(one.again.get(gateway, 0) for one in found)
 
 
 async def rejects(stack: Stack, source: str) -> list[Reject]:

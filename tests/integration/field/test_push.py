@@ -20,7 +20,16 @@ from ingest.field import Ports
 from ingest.service import Ingest
 from schemas import credential
 from schemas.registry import Gateway, Sensor, Zone
-from tests.integration.ingest_bench import an_ingest, now_us, register, rejects, rows, running, until
+from tests.integration.ingest_bench import (
+    an_ingest,
+    now_us,
+    register,
+    rejects,
+    rows,
+    running,
+    sent_again,
+    until,
+)
 from tests.unit.formats.book import named
 
 pytestmark = pytest.mark.integration
@@ -148,3 +157,4 @@ async def test_while_kafka_is_stopped_a_push_is_put_off_and_its_repeat_is_stored
             while (await client.post(f"/push/ctwing/{SECRET}", json=report)).status_code != 200:
                 await asyncio.sleep(0.1)
     assert [row["value"] for row in await rows(stack, f"ctwing-{unique}")] == [1]
+    assert await sent_again(stack, f"ctwing-{unique}") >= 1

@@ -30,6 +30,7 @@ from tests.integration.ingest_bench import (
     rejects,
     rows,
     running,
+    sent_again,
     until,
 )
 from tests.unit.formats.book import named
@@ -107,6 +108,7 @@ async def test_a_station_is_stored_under_its_gateway_and_answered_with_9014(
         line.send(whole)
         assert await line.hears(len(answer)) == answer
         assert len(await rows(stack, gateway)) == 1
+    assert await sent_again(stack, gateway) == 1
     assert (stored["sensor"], stored["value"], stored["partition"]) == (11, 38.5, 1)
 
 
@@ -123,6 +125,7 @@ async def test_a_frame_that_comes_again_after_a_crash_of_ingest_is_answered_and_
                     line.send(an_upload(station, 7.25))
                     assert await line.hears(len(answer)) == answer
     assert [row["value"] for row in await rows(stack, gateway)] == [7.25]
+    assert await sent_again(stack, gateway) == 3
 
 
 async def test_who_is_not_registered_is_refused_with_an_example_and_still_answered(
