@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from detectors.fold import Partition, SnapshotError
+from detectors.known import Known
 from detectors.learning import Learning, learning
 from detectors.program import compile_program
 from detectors.wording import ZONE
@@ -32,11 +33,11 @@ class Unguarded:
 
 def unguarded(registry: Registry, rules: Iterable[Rule], partitions: int) -> Unguarded:
     """Of all partitions. Takes about a second per 20,000 sensors."""
-    rules = list(rules)
+    rules, known = list(rules), Known()
     found = {
         (number, reason)
         for partition in range(partitions)
-        for number, _, reason in compile_program(registry, rules, partition).unguarded
+        for number, _, reason in compile_program(registry, rules, partition, known).unguarded
     }
     return Unguarded(frozenset(number for number, _ in found), Counter(reason for _, reason in found))
 
@@ -54,10 +55,10 @@ class Row(NamedTuple):
 
 def work_list(registry: Registry, rules: Iterable[Rule]) -> list[Row]:
     """Every line, by gateway, point and rule."""
-    rules = list(rules)
+    rules, known = list(rules), Known()
     found = set()
     for partition in range(_partitions(registry)):
-        for number, rule, reason in compile_program(registry, rules, partition).unguarded:
+        for number, rule, reason in compile_program(registry, rules, partition, known).unguarded:
             sensor = registry.by_number[number]
             place = sensor.gateway, sensor.point, sensor.category or "", sensor.zone or ""
             found.add(Row(*place, rule, reason))
@@ -66,9 +67,9 @@ def work_list(registry: Registry, rules: Iterable[Rule]) -> list[Row]:
 
 def still_learning(registry: Registry, rules: Iterable[Rule], snapshots: Snapshots | None) -> list[Learning]:
     """By sensor and rule. Of a partition of which no snapshot can be read nothing is known to be learned."""
-    rules, found = list(rules), []
+    rules, known, found = list(rules), Known(), list[Learning]()
     for partition in range(_partitions(registry)):
-        program = compile_program(registry, rules, partition)
+        program = compile_program(registry, rules, partition, known)
         found += learning(_remembered(Partition(program), snapshots, partition))
     return found
 

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from detectors.around import Key, Source, told
 from detectors.conditions import AT_ONCE, NOBODY, Conditions, Inhibited, Unjudged
@@ -28,6 +29,12 @@ MAX_SLOTS = 63
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
 _SPAN = re.compile(rf"({_NUMBER})(?:-|\.\.)({_NUMBER})(?: \(.*\))?")
 _AROUND = re.compile(rf"({_NUMBER})? ?\+-(\d+(?:\.\d+)?)(%?)(?: \(.*\))?")
+
+
+@lru_cache(maxsize=10_000)
+def _read(cell: str) -> tuple[Group | str, ...]:
+    """The groups of a cell, and in place of each that is none what is wrong."""
+    return tuple(str(g) if isinstance(g, ExpressionError) else g for g in parse_groups(cell))
 
 
 def interval_s(sensor: Sensor, category: Category | None) -> float | None:
@@ -107,8 +114,8 @@ class _Binding:
         """Every group that can be read, most severe first; also notes the plain interval of each level."""
         found = []
         for level, cell in sorted(self.rule.levels.items()):
-            for group in parse_groups(cell):
-                if isinstance(group, ExpressionError):
+            for group in _read(cell):
+                if isinstance(group, str):
                     self.reasons.append(f"level {level}: {group}")
                     continue
                 found.append((level, group))

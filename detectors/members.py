@@ -7,12 +7,12 @@ detector's. A group that lacks a role is not judged, and is named with the reaso
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from detectors.nearest import nearest
 from schemas.catalogue import catalogue
 from schemas.registry import Sensor
 from schemas.rule import Members, Role, Rule
@@ -68,18 +68,26 @@ def groups(
     found: list[Group] = []
     lacking: list[Lacking] = []
     for place, rows in sorted(selected.items()):
-        roles = {name: [r for r in by.get(place, []) if r not in rows] for name, by in others.items()}
+        own_rows = set(rows)
+        roles = {name: [r for r in by.get(place, []) if r not in own_rows] for name, by in others.items()}
         missing = [name for name, there in roles.items() if not there and not wanted.roles[name].optional]
         if missing:
             lacking.append(Lacking(rows[0], f"nobody at {place} has the role {', '.join(missing)}"))
             continue
         beside = [_member(sensors[r], name, wanted) for name, there in roles.items() for r in there]
-        for row in rows if each else rows[:1]:
-            alike = [r for r in rows if sensors[r].category == sensors[row].category]
-            near = _nearest(sensors, row, alike) if each else rows[1:]
-            mine = [_member(sensors[r], "", wanted) for r in (row, *near)]
-            found.append(Group(row, (*mine, *beside)))
+        near = _neighbours(sensors, rows) if each else {rows[0]: rows[1:]}
+        mine = {row: _member(sensors[row], "", wanted) for row in rows}
+        found += [Group(row, (mine[row], *(mine[r] for r in near[row]), *beside)) for row in near]
     return found, lacking
+
+
+def _neighbours(sensors: Sequence[Sensor], rows: Sequence[int]) -> dict[int, list[int]]:
+    """In the order of `rows`: of each the nearest of its own category."""
+    alike: dict[str | None, list[int]] = {}
+    for row in rows:
+        alike.setdefault(sensors[row].category, []).append(row)
+    near = {row: of for part in alike.values() for row, of in nearest(sensors, part, MOST_NEIGHBOURS).items()}
+    return {row: near[row] for row in rows}
 
 
 def _rows(rule: Rule, wanted: Members, rows_of: Mapping[str, np.ndarray]) -> list[int]:
@@ -110,22 +118,3 @@ def _member(sensor: Sensor, role: str, wanted: Members) -> Member:
     every_s = stated if stated is not None and stated > 0 else row.interval_s or 60.0
     within_s = wanted.within_s or max(3 * every_s, 2 * wanted.every_s)
     return Member(sensor, role, round(within_s * 1e6))
-
-
-def _nearest(sensors: Sequence[Sensor], row: int, rows: Sequence[int]) -> list[int]:
-    """Others of the place, nearest first; those without coordinates last, by number."""
-    own = _degrees(sensors[row])
-
-    def away(other: int) -> tuple[float, int]:
-        there = _degrees(sensors[other])
-        if own is None or there is None:
-            return math.inf, sensors[other].sensor
-        east = (there[0] - own[0]) * math.cos(math.radians(own[1]))
-        return math.hypot(east, there[1] - own[1]), sensors[other].sensor
-
-    return sorted((r for r in rows if r != row), key=away)[:MOST_NEIGHBOURS]
-
-
-def _degrees(sensor: Sensor) -> tuple[float, float] | None:
-    """East and north."""
-    return None if sensor.lon is None or sensor.lat is None else (sensor.lon, sensor.lat)

@@ -8,6 +8,7 @@ stand apart, for speed. What becomes of a lane is detectors/program.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from detectors.around import Around, Key
 from detectors.binding import relevant
 from detectors.contract import Bound, Detector
+from detectors.known import Known
 from detectors.members import groups
 from detectors.registry import DETECTORS
 from schemas.catalogue import catalogue
@@ -72,6 +74,7 @@ class Alike(NamedTuple):
     rows: np.ndarray  # ascending
     sensor: Sensor  # the first of them
     every_s: float  # the gateway's interval
+    params: tuple[tuple[str, float], ...]  # what they have in common beside it
 
 
 def alike(places: Places) -> dict[str, list[Alike]]:
@@ -81,7 +84,7 @@ def alike(places: Places) -> dict[str, list[Alike]]:
     for category, rows in places.rows_of.items():
         if category not in catalogue():
             continue
-        numbers: dict[object, int] = {}
+        numbers: dict[tuple[float, tuple[tuple[str, float], ...]], int] = {}
         written: dict[object, int] = {}  # the same in another order is the same
         of = []
         for row, gateway in zip(rows.tolist(), places.gateway[rows].tolist(), strict=True):
@@ -90,9 +93,10 @@ def alike(places: Places) -> dict[str, list[Alike]]:
             if key not in written:
                 written[key] = numbers.setdefault((every_s, relevant(params)), len(numbers))
             of.append(written[key])
+        kinds = list(numbers)
         found[category] = [
-            Alike(part, places.sensors[int(part[0])], intervals[int(places.gateway[part[0]])])
-            for part in _split(rows, np.array(of, np.int64))
+            Alike(part, places.sensors[int(part[0])], *kinds[number])
+            for number, part in enumerate(_split(rows, np.array(of, np.int64)))
         ]
     return found
 
@@ -103,7 +107,7 @@ def _split(rows: np.ndarray, by: np.ndarray) -> list[np.ndarray]:
     return np.split(rows[order], np.flatnonzero(np.diff(by[order])) + 1)
 
 
-def place_rules(places: Places, rules: Sequence[Rule]) -> tuple[Drafts, list[LeftOut]]:
+def place_rules(places: Places, rules: Sequence[Rule], known: Known) -> tuple[Drafts, list[LeftOut]]:
     drafts: Drafts = {}
     left_out: list[LeftOut] = []
     of_category = alike(places)
@@ -115,7 +119,7 @@ def place_rules(places: Places, rules: Sequence[Rule]) -> tuple[Drafts, list[Lef
         elif detector.bind_group is not None:
             bounds = _of_groups(rule, detector, places, left_out)
         else:
-            bounds = _of_sensors(rule, detector, places, of_category)
+            bounds = _of_sensors(rule, detector, places, of_category, known)
         for rows, bound in bounds:
             if bound.reasons:
                 left_out.append(LeftOut(rule.name, rows, bound.reasons))
@@ -157,21 +161,28 @@ def _of_groups(
 
 
 def _of_sensors(
-    rule: Rule, detector: Detector, places: Places, of_category: dict[str, list[Alike]]
+    rule: Rule,
+    detector: Detector,
+    places: Places,
+    of_category: dict[str, list[Alike]],
+    known: Known,
 ) -> Iterator[tuple[np.ndarray, Bound]]:
     selector = rule.selector
     everywhere = not (selector.zones or selector.assets or selector.tags)
     for key in dict.fromkeys(selector.categories or of_category):
-        for rows, sensor, every_s in of_category.get(key, ()):
+        for rows, sensor, every_s, params in of_category.get(key, ()):
             if not everywhere:
                 rows = np.array([row for row in rows.tolist() if _fits(rule, places, row)], np.int64)
             if not len(rows):
                 continue
+            made_of = rule.name, rule.version, key, every_s, params
             if detector.bind_among is None:
-                yield rows, detector.bind(rule, sensor, catalogue()[key], every_s)
+                bind = partial(detector.bind, rule, sensor, catalogue()[key], every_s)
+                yield rows, known.bound(made_of, bind)
                 continue
             for part, around in _by_key(places.around, rows):
-                bound = detector.bind_among(rule, sensor, catalogue()[key], every_s, around)
+                among = partial(detector.bind_among, rule, sensor, catalogue()[key], every_s, around)
+                bound = known.bound((*made_of, around), among)
                 if not bound.looked_around:
                     yield rows, bound
                     break

@@ -17,11 +17,12 @@ import numpy as np
 from detectors import episode
 from detectors.around import Around, Sources, by_category, lay_out
 from detectors.contract import Arrays, Bound, Detector
+from detectors.known import Known
 from detectors.placing import Draft, LeftOut, Places, by_row, place_rules
 from detectors.registry import DETECTORS
 from detectors.schedule import masks
 from schemas.catalogue import catalogue
-from schemas.registry import GUARDED, Gateway, Registry, Sensor
+from schemas.registry import Gateway, Registry, Sensor
 from schemas.rule import Rule
 
 
@@ -84,17 +85,14 @@ class Program:
         return np.where(self.numbers[at] == numbers, at, -1)
 
 
-def compile_program(registry: Registry, rules: Sequence[Rule], partition: int) -> Program:
-    """The program of the sensors whose zone lies in `partition`; drafts are left out."""
-    gateways = tuple(
-        entry for name, entry in sorted(registry.gateways.items()) if registry.partition_of(name) == partition
-    )
+def compile_program(
+    registry: Registry, rules: Sequence[Rule], partition: int, known: Known | None = None
+) -> Program:
+    """The program of the sensors whose zone lies in `partition`; drafts are left out. `known`: what other
+    compilations found, for those who compile more than once."""
+    known = known or Known()
+    gateways, sensors = known.part(registry, partition)
     index = {entry.gateway: i for i, entry in enumerate(gateways)}
-    sensors = tuple(
-        entry
-        for _, entry in sorted(registry.by_number.items())
-        if entry.gateway in index and entry.category is not None and entry.state in GUARDED
-    )
     zone_of = [gateway.zone for gateway in gateways]
     gateway = [index[sensor.gateway] for sensor in sensors]
     zones = tuple(sensor.zone or zone_of[i] for sensor, i in zip(sensors, gateway, strict=True))
@@ -102,7 +100,7 @@ def compile_program(registry: Registry, rules: Sequence[Rule], partition: int) -
     around = Around(sensors, zones, rows_of)
     places = Places(sensors, zones, gateways, np.array(gateway, np.int64), rows_of, around)
     used = tuple(sorted((r for r in rules if r.mode != "draft"), key=lambda r: (r.name, r.mode)))
-    drafts, left_out = place_rules(places, used)
+    drafts, left_out = place_rules(places, used, known)
     order = list(DETECTORS)
     return Program(
         partition=partition,

@@ -17,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import Counter
 
+from detectors.known import Known
 from schemas import registry, rule, topics
 from schemas.registry import Registry
 from schemas.rule import Rule
@@ -80,6 +81,8 @@ class Versions:
         self._rules = _Topic(topics.RULES.name, rule.decode)
         self._sensors = _Topic(topics.SENSORS.name, registry.decode)
         self._registry: tuple[int, Registry] = (0, Registry())
+        self.known = Known()
+        """For those who compile what they read here: partitions and versions have most of it in common."""
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Versions:
