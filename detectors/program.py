@@ -86,12 +86,27 @@ class Program:
 
 
 def compile_program(
-    registry: Registry, rules: Sequence[Rule], partition: int, known: Known | None = None
+    registry: Registry,
+    rules: Sequence[Rule],
+    partition: int,
+    known: Known | None = None,
+    before: Program | None = None,
 ) -> Program:
     """The program of the sensors whose zone lies in `partition`; drafts are left out. `known`: what other
-    compilations found, for those who compile more than once."""
+    compilations found, for those who compile more than once. `before` is given back where it says the same:
+    most changes of a registry touch one partition."""
     known = known or Known()
     gateways, sensors = known.part(registry, partition)
+    used = tuple(sorted((r for r in rules if r.mode != "draft"), key=lambda r: (r.name, r.mode)))
+    districts = {name: zone.district for name, zone in registry.zones.items()}
+    if before is not None and (partition, gateways, sensors, used, districts) == (
+        before.partition,
+        before.gateways,
+        before.sensors,
+        before.rules,
+        before.districts,
+    ):
+        return before
     index = {entry.gateway: i for i, entry in enumerate(gateways)}
     zone_of = [gateway.zone for gateway in gateways]
     gateway = [index[sensor.gateway] for sensor in sensors]
@@ -99,7 +114,6 @@ def compile_program(
     rows_of = by_category(sensors)
     around = Around(sensors, zones, rows_of)
     places = Places(sensors, zones, gateways, np.array(gateway, np.int64), rows_of, around)
-    used = tuple(sorted((r for r in rules if r.mode != "draft"), key=lambda r: (r.name, r.mode)))
     drafts, left_out = place_rules(places, used, known)
     order = list(DETECTORS)
     return Program(
@@ -116,7 +130,7 @@ def compile_program(
         numbers=np.array([sensor.sensor for sensor in sensors], np.int64),
         gateway=places.gateway,
         zones=zones,
-        districts={name: zone.district for name, zone in registry.zones.items()},
+        districts=districts,
         peers=around.peers(),
     )
 

@@ -131,10 +131,11 @@ class Lane:
         )
         self.compiling = True
         try:
-            program = await _program(self.versions, self.number, self.registry, self.rules)
+            before = self.fold.program
+            program = await _program(self.versions, self.number, self.registry, self.rules, before)
         finally:
             self.compiling = False
-        return self.fold.adopt(program)
+        return [] if program is before else self.fold.adopt(program)
 
 
 async def empty_lane(number: int, versions: Versions) -> Lane:
@@ -161,19 +162,26 @@ async def restored_lane(snapshot: Snapshot, versions: Versions) -> Lane:
 
 
 async def _program(
-    versions: Versions, number: int, registry: tuple[int, int] | None, rules: tuple[int, int] | None
+    versions: Versions,
+    number: int,
+    registry: tuple[int, int] | None,
+    rules: tuple[int, int] | None,
+    before: Program | None = None,
 ) -> Program:
-    """Compiled in a thread: for a large city it takes seconds, in which the worker has to be heard of."""
+    """Compiled in a thread: for a large city it takes seconds, in which the worker has to be heard of.
+    `before` itself if nothing of it changed."""
     entries = await versions.registry_at(registry[1]) if registry else Registry()
     used = await versions.rules_at(rules[1]) if rules else []
-    return await asyncio.to_thread(_compiled, entries, used, number, versions.known)
+    return await asyncio.to_thread(_compiled, entries, used, number, versions.known, before)
 
 
-def _compiled(registry: Registry, rules: list[Rule], number: int, known: Known) -> Program:
+def _compiled(
+    registry: Registry, rules: list[Rule], number: int, known: Known, before: Program | None
+) -> Program:
     """Without looking for garbage meanwhile: there is none, and looking through a large city's objects again
     and again takes a third of the time."""
     gc.disable()
     try:
-        return compile_program(registry, rules, number, known)
+        return compile_program(registry, rules, number, known, before)
     finally:
         gc.enable()

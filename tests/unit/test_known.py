@@ -78,6 +78,21 @@ def test_a_program_is_what_it_is_when_compiled_alone() -> None:
     assert sum(len(lane.row) for lane in shared.lanes) == 0  # a partition that nobody stands in
 
 
+def test_a_partition_that_a_change_does_not_touch_keeps_its_program() -> None:
+    registry, changed, rules, known = a_city(1), a_city(1), default_rules(judgement_live=True), Known()
+    one = next(s for s in registry.sensors.values() if s.gateway == "g1" and s.category is not None)
+    changed.apply(msgspec.structs.replace(one, state="maintenance"))
+    before = [compile_program(registry, rules, number, known) for number in range(PARTITIONS)]
+    after = [compile_program(changed, rules, n, known, before[n]) for n in range(PARTITIONS)]
+    assert [after[n] is before[n] for n in range(PARTITIONS)] == [True, False, True]
+    assert same(after[1], compile_program(changed, rules, 1))
+    milder = [msgspec.structs.replace(rules[0], hold="-"), *rules[1:]]
+    assert compile_program(registry, milder, 0, known, before[0]) is not before[0]
+    elsewhere = a_city(1)
+    elsewhere.apply(Zone("z0", "another", "", "", 0))
+    assert compile_program(elsewhere, rules, 0, known, before[0]).districts["z0"] == "another"
+
+
 def a_place(kind: str, count: int) -> list[Sensor]:
     """`grid` has many that are equally far, `one-spot` all of them, `towns` some that are far from all."""
     rng = random.Random(count)
