@@ -1,10 +1,10 @@
 """Sparkplug B's edge nodes over the MQTT session: births, data, deaths, and what is asked of them.
 
 The edge node's id is the gateway's. Readings go by `ingest/admission.py`; a rebirth is asked for where a
-message is missing or an alias unknown; one that comes too early waits a second for those before it. A node
-that dies is silent at once, and what it or its device last said is stored again as of no more use
-(`link_lost`, never scored), as the specification wants such values stale. PUBACK comes when Kafka has the
-message. Commands are not published; our state is the session's to say.
+message is missing or an alias unknown; one that comes too early waits for those before it, `reorder_us` at
+most. A node that dies is silent at once, and what it or its device last said is stored again as of no more
+use (`link_lost`, never scored), as the specification wants such values stale. PUBACK comes when Kafka has
+the message. Commands are not published; our state is the session's to say.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from ingest.admission import Admission, Arrival
-from ingest.connections.reordering import WITHIN_US, Reordering, Turn
+from ingest.connections.reordering import Reordering, Turn
 from ingest.formats import sparkplug
 from ingest.formats.result import Item, Reading, Reply, Seen
 from ingest.formats.sparkplug import EdgeNodes, Said
@@ -50,12 +50,13 @@ class Nodes:
         acknowledge: Callable[[Message], None],
         lost: Callable[[str], None],
         now: Callable[[], int],
+        reorder_us: int,
     ) -> None:
         self._admission, self._clock = admission, clock
         self._say, self._acknowledge, self._lost = say, acknowledge, lost
         self._now = now
         self._nodes = EdgeNodes()
-        self._order: Reordering[tuple[Message, Said]] = Reordering(WITHIN_US)
+        self._order: Reordering[tuple[Message, Said]] = Reordering(reorder_us)
         self._waits = asyncio.Event()
         self._last: dict[tuple[str, str], dict[str, dict[str, Reading]]] = {}  # node -> device -> point
         self._kept = 0

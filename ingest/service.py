@@ -23,6 +23,7 @@ from ingest import edge_nodes, line_commands
 from ingest.admission import Admission
 from ingest.bridge import Lane, Load
 from ingest.broker_log import BrokerLog, Refusal
+from ingest.connections.reordering import WITHIN_US
 from ingest.disk import Disk, none_watched
 from ingest.edge_nodes import Nodes
 from ingest.field import NOWHERE, Field, Ports
@@ -72,6 +73,7 @@ class Ingest:
         ports: Ports = NOWHERE,
         disk_used: Callable[[], float] = none_watched,
         disk_limit: float = 0.8,
+        reorder_us: int = WITHIN_US,
     ) -> None:
         self._mqtt = mqtt
         self._account = mqtt_user, mqtt_password
@@ -88,6 +90,7 @@ class Ingest:
         self._disk = Disk(disk_used, disk_limit, self._disk_changed)
         self._room = Room(self._load, lambda: self._disk.is_full)
         self._ports = ports
+        self._reorder_us = reorder_us
         self.field: Field | None = None
 
     def not_ready(self) -> str | None:
@@ -174,6 +177,7 @@ class Ingest:
             acknowledge=session.acknowledge,
             lost=self._hearing.lost,
             now=self._now,
+            reorder_us=self._reorder_us,
         )
         self._commands = LineCommands(field.line_of, session.answer)
         field.tell(self._commands.became)

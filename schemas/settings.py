@@ -74,6 +74,13 @@ def _share(text: str) -> float:
     return share
 
 
+def _reorder_s(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 30:
+        raise ValueError("expected seconds, 0 to 30")
+    return seconds
+
+
 def _optional_number(text: str) -> int | None:
     if text and not text.isdigit():
         raise ValueError("expected a whole number or nothing")
@@ -114,6 +121,9 @@ class Settings:
     gb26875_port: int = _var("GB26875_PORT", _port, "0", "TCP port for GB/T 26875.3, 0 = none")
     sl651_port: int = _var("SL651_PORT", _port, "0", "TCP port for SL 651, 0 = none")
     door_port: int = _var("DOOR_PORT", _port, "0", "second MQTT port, for topics that name nobody, 0 = none")
+    sparkplug_reorder_s: float = _var(
+        "SPARKPLUG_REORDER_S", _reorder_s, "1", "a Sparkplug message waits so long for those before it"
+    )
     push_port: int = _var("PUSH_PORT", _port, "0", "HTTP port for pushes of CTWing and OneNET, 0 = none")
     push_secret: str = _var("PUSH_SECRET", str, "", "what proves a push: OneNET's token, CTWing's address")
     push_certificate: Path | None = _var("PUSH_CERTIFICATE", _optional_path, "", "TLS for pushes, PEM")

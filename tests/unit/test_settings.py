@@ -33,6 +33,12 @@ def test_settings_have_defaults_for_all_but_the_three_addresses() -> None:
         ("CITYVIGIL_MQTT", "broker", "CITYVIGIL_MQTT='broker': expected HOST:PORT"),
         ("CITYVIGIL_POSTGRES", "mysql://x", "CITYVIGIL_POSTGRES='mysql://x': expected postgresql://"),
         ("CITYVIGIL_PARTITIONS", "0", "CITYVIGIL_PARTITIONS='0': expected a whole number from 1 up"),
+        (
+            "CITYVIGIL_SPARKPLUG_REORDER_S",
+            "60",
+            "CITYVIGIL_SPARKPLUG_REORDER_S='60': expected seconds, 0 to 30",
+        ),
+        ("CITYVIGIL_SPARKPLUG_REORDER_S", "nan", "CITYVIGIL_SPARKPLUG_REORDER_S='nan': expected seconds, 0"),
         ("CITYVIGIL_CLOCK", "now", "CITYVIGIL_CLOCK='now': expected BASE_US,WALL0_US,SCALE"),
     ],
 )

@@ -182,12 +182,11 @@ async def test_an_edge_node_is_born_loses_a_message_is_asked_for_births_and_dies
 
 
 async def test_messages_of_a_node_that_overtook_one_another_are_read_in_their_order(
-    stack: Stack, unique: str, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, unique: str
 ) -> None:
-    monkeypatch.setattr("ingest.edge_nodes.WITHIN_US", 600_000_000)  # a busy machine may take its time
     secret = gateways.add(stack.data, unique)
     await register(stack, [ZONE, Gateway(unique, "port-01")], version=25)
-    async with running(an_ingest(stack)):
+    async with running(an_ingest(stack, reorder_us=600_000_000)):  # a busy machine may take its time
         node = await AnEdgeNode(stack, unique, secret).ready()
         node.birth()
         for seq in (3, 2, 1, 5):

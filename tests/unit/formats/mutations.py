@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from ingest.formats import hj212
 from ingest.formats.checksum import crc16_modbus, sum8
+from ingest.formats.protobuf_wire import field
 from tests.unit.formats.book import raw, vectors
 
 JSON_SEEDS: dict[str, list[bytes]] = {
@@ -44,10 +45,28 @@ JSON_SEEDS: dict[str, list[bytes]] = {
         b'{"camera":"c2","event":"fire_lane_blocked","state":"end"}]}',
     ],
 }
+
+
+def _a_template() -> list[bytes]:
+    """Sparkplug: a definition and an instance with one within it, then the same told by aliases."""
+    amps = field(1, "amps") + field(2, 9) + field(4, 10) + field(13, 7.5)
+    inner = field(18, field(2, amps) + field(4, "Motor"))
+    motor = field(1, "motor") + field(4, 19) + inner
+    speed = field(1, "speed") + field(2, 8) + field(4, 10) + field(13, 1480.0)
+    instance = field(18, field(1, "1.0") + field(2, speed) + field(2, motor) + field(4, "Pump"))
+    definition = field(18, field(2, speed) + field(5, True))
+    born = field(2, field(1, "Pump") + field(4, 19) + definition)
+    born += field(2, field(1, "pump") + field(2, 7) + field(4, 19) + instance)
+    said = field(2, field(2, 7) + field(18, field(2, field(2, 8) + field(13, 2.0))))
+    said += field(2, field(2, 9) + field(13, 8.0))
+    return [field(1, 1_000) + born + field(3, 0), field(1, 2_000) + said + field(3, 1)]
+
+
 SEEDS: dict[str, list[bytes]] = {
     form: [raw(vector) for found, vector in vectors() if found == form]
     for form in ("hj212", "gb26875", "sparkplug", "sl651", "dlt645", "cjt188", "modbus")
 } | JSON_SEEDS
+SEEDS["sparkplug"] += _a_template()
 
 
 def mutated(rng: random.Random, count: int) -> Iterator[tuple[str, bytes]]:
@@ -121,6 +140,13 @@ def _modbus(data: bytes) -> bytes:
     return data[:-2] + crc16_modbus(data[:-2]).to_bytes(2, "little")
 
 
+def _sparkplug(data: bytes) -> bytes:
+    """What is damaged as the inside of templates, whose lengths are right: both have metrics as field 2."""
+    for _ in range(1 + len(data) % 3):
+        data = field(2, field(1, "t") + field(4, 19) + field(18, data))
+    return field(1, 1_000) + data
+
+
 _SEALS: dict[str, Callable[[bytes], bytes]] = {
     "hj212": _hj212,
     "gb26875": _gb26875,
@@ -128,4 +154,5 @@ _SEALS: dict[str, Callable[[bytes], bytes]] = {
     "dlt645": _meter(10),
     "cjt188": _meter(11),
     "modbus": _modbus,
+    "sparkplug": _sparkplug,
 }

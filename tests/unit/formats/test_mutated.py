@@ -9,7 +9,8 @@ import pytest
 
 from cityvigil.verbs.decode import Context, Line, Receipt, lines_of
 from ingest.formats.by_name import STREAMS
-from ingest.formats.result import Item
+from ingest.formats.result import Bad, Item, Reading, Reply, Seen
+from ingest.formats.sparkplug import EdgeNodes
 from ingest.formats.stream import Stream, decode_all
 from schemas.reading import Quality
 from tests.unit.formats.mutations import SEEDS, mutated
@@ -41,6 +42,25 @@ def test_damaged_frames_are_decoded_or_rejected_with_a_place() -> None:
             reasons[form].add(line.get("rejected"))
     # The damage reaches behind the checks: every format both rejects and still reads.
     assert all(None in found and len(found) >= 3 for found in reasons.values()), reasons
+
+
+def test_damaged_births_and_data_of_one_node_leave_it_readable() -> None:
+    rng = random.Random(30)
+    damaged = [data for form, data in mutated(rng, 12_000) if form == "sparkplug"]
+    born, said = SEEDS["sparkplug"][-2:]
+    nodes = EdgeNodes()
+    for at, data in enumerate(damaged):
+        kind = rng.choice(("NBIRTH", "NDATA", "NDATA", "DBIRTH/pump", "DDATA/pump"))
+        kind, _, device = kind.partition("/")
+        topic = f"spBv1.0/g/{kind}/edge" + (f"/{device}" if device else "")
+        for item in nodes.decode(data, topic, at):
+            assert isinstance(item, Reading | Bad | Seen | Reply), data.hex()
+    nodes.decode(born, "spBv1.0/g/NBIRTH/edge", 0)
+    items = nodes.decode(said, "spBv1.0/g/NDATA/edge", 0)
+    assert [(one.point, one.value) for one in items if isinstance(one, Reading)] == [
+        ("pump/speed", 2.0),
+        ("pump/motor/amps", 8.0),
+    ]
 
 
 @pytest.mark.parametrize("form", sorted(STREAMS))
