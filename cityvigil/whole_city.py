@@ -20,13 +20,14 @@ from typing import Any
 
 import httpx
 
-from cityvigil import broker_keeper, city_clock, demo_cameras, gateways, one_city, process, stack
+from cityvigil import broker_keeper, city_clock, compacted, demo_cameras, gateways, one_city, process, stack
 from cityvigil.errors import CannotRun
 from cityvigil.http_server import bind
 from cityvigil.migrate import migrate
 from cityvigil.registry_topic import import_registry, read_registry
 from cityvigil.supervisor import Child, Supervisor, end_left_behind, log_file, state_file
-from cityvigil.wiring import now_us
+from cityvigil.wiring import now_us, settings_from_environ
+from schemas import topics
 from schemas.clock import CityClock
 from schemas.settings import Settings
 from simulators.protocols.fleet import registered
@@ -34,6 +35,7 @@ from simulators.scenario import Scenario
 
 log = logging.getLogger(__name__)
 
+PARTITIONS = "CITYVIGIL_PARTITIONS"
 SERVICES = ("ingest", "detect", "record", "dispatch", "bypass", "console")
 READY_WITHIN_S = 240.0
 SENSORS_READ_S = 200.0
@@ -94,7 +96,8 @@ async def _running(plan: Plan) -> AsyncIterator[WholeCity]:
                 "CITYVIGIL_SCENARIO": plan.scenario_name,
                 "CITYVIGIL_SEED": str(plan.scenario.seed),
             }
-        settings = Settings.from_environ(environ)
+        environ = await as_wide_as_its_log(environ, os.environ)
+        settings = settings_from_environ(environ)
         if not 1 <= plan.detect_workers <= settings.partitions:
             raise CannotRun(
                 f"expected 1 to {settings.partitions} detect workers, a partition each at least,"
@@ -129,6 +132,17 @@ async def _running(plan: Plan) -> AsyncIterator[WholeCity]:
     finally:
         if not ran_before:
             await asyncio.to_thread(stack.down, plan.data)
+
+
+async def as_wide_as_its_log(environ: Mapping[str, str], asked: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with the partitions that are asked for, and never fewer than the log has: it cannot be made
+    narrower, and services that read less of it would put gateways elsewhere."""
+    wanted = {**environ, PARTITIONS: asked[PARTITIONS]} if PARTITIONS in asked else dict(environ)
+    settings = settings_from_environ(wanted)
+    there = await compacted.partitions_of(settings.kafka, topics.READINGS)
+    if PARTITIONS in asked and there > settings.partitions:
+        log.warning("%s=%d: the log has %d partitions, which stay", PARTITIONS, settings.partitions, there)
+    return wanted | {PARTITIONS: str(max(settings.partitions, there))}
 
 
 def status(data: Path) -> dict[str, object]:

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -62,9 +62,10 @@ def now_us() -> int:
     return _CLOCK.now_us()
 
 
-def settings_from_environ() -> Settings:
+def settings_from_environ(environ: Mapping[str, str] | None = None) -> Settings:
+    """Raises CannotRun for what is missing or malformed; without `environ`, of this process."""
     try:
-        return Settings.from_environ()
+        return Settings.from_environ(environ)
     except SettingsError as error:
         raise CannotRun(str(error)) from None
 

@@ -13,8 +13,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from cityvigil import compacted
 from cityvigil.errors import CannotRun
 from cityvigil.migrate import migrate
-from cityvigil.stack import Stack
+from cityvigil.stack import Stack, environment
 from cityvigil.verbs.migrate import lines
+from cityvigil.whole_city import as_wide_as_its_log
 from schemas import rule, topics
 from schemas.default_rules import default_rules
 from schemas.migrations import migrations
@@ -56,6 +57,20 @@ async def test_topics_have_the_partitions_and_settings_of_the_table(fresh_stack:
             found = await config_of(fresh_stack.kafka, topic)
             assert {name: found[name] for name in topic.config()} == topic.config()
             assert found["max.message.bytes"] == str(topics.MESSAGE_MAX_BYTES)
+
+
+async def test_a_city_on_one_machine_has_the_partitions_that_are_asked_for_and_all_that_its_log_has(
+    fresh_stack: Stack, unique: str
+) -> None:
+    told = environment(fresh_stack)
+    with a_database(fresh_stack, unique) as dsn:
+        await migrate(settings_of(fresh_stack, dsn), judgement_live=True)
+    there = await compacted.partitions_of(fresh_stack.kafka, topics.READINGS)
+    for asked, found in ((there + 3, there + 3), (1, there)):
+        environ = await as_wide_as_its_log(told, {"CITYVIGIL_PARTITIONS": str(asked)})
+        assert environ == {**told, "CITYVIGIL_PARTITIONS": str(found)}
+    with pytest.raises(CannotRun, match="CITYVIGIL_PARTITIONS='many'"):
+        await as_wide_as_its_log(told, {"CITYVIGIL_PARTITIONS": "many"})
 
 
 async def config_of(kafka: str, topic: topics.Topic) -> dict[str, str]:
