@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from detectors.expression import ExpressionError, parse_groups
 from detectors.hold import parse_hold
-from detectors.registry import MEASURES, MODELS, ROLES
+from detectors.registry import MEASURES, MODELS, ROLES, WITHOUT_MODEL
 from detectors.schedule import ScheduleError, parse_hours
 from detectors.trial import TrialError, parse_expected, parse_values
 from detectors.verdict import CellError, limits_of, read
@@ -74,6 +74,8 @@ def _model(rule: Rule) -> Iterator[Wrong]:
         if rule.model is not None:
             yield Wrong("model", 0, f"expected a detector of {', '.join(MODELS)}, got {rule.detector}")
     elif rule.model is None:
+        if rule.detector in WITHOUT_MODEL:
+            return
         yield Wrong("model", 0, "expected a model file; `cityvigil rules fit` and `rules pipes` write them")
     elif isinstance(rule.model, Model):
         try:

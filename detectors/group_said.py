@@ -125,6 +125,50 @@ def _locate(
     return Said(zh, en, fall, category.unit, place=there)
 
 
+def _front(
+    category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
+) -> Said:
+    count, place, metres, odd = told.figures if told else (math.nan,) * 4
+    size = quantity(change.score, category.unit, category.resolution)
+    there = _along(facts, int(place), metres) if math.isfinite(place) else None
+    if change.change == "clear":
+        zh, en = (f"；{there.text_zh}", f"; {there.text_en}") if there else ("", "")
+        said = f"压力波前已过{zh}", f"the pressure front has passed{en}"
+        return Said(*said, change.score, category.unit, place=there)
+    zh = f"同一压力波前到达 {count:.0f} 个测点，最大 {size}"
+    en = f"one pressure front reached {count:.0f} loggers, at most {size}"
+    if there:
+        zh, en = f"{zh}；{there.text_zh}", f"{en}; {there.text_en}"
+    elif told is not None:
+        delays = np.where(np.arange(len(names)) < facts.sizes, np.nan, told.shown)
+        order = [i for i in np.argsort(delays, kind="stable").tolist() if math.isfinite(delays[i])]
+        first = [f"{names[i]} +{delays[i]:.3f} s" for i in order[:MOST_NAMED]]
+        zh, en = f"{zh}，先后为 {'、'.join(first)}", f"{en}, in this order: {', '.join(first)}"
+        if facts.network:
+            zh = f"{zh}；到达时刻与任何一处都不符，可能是时钟错误或两次事件"
+            en = f"{en}; no one place explains the times: a clock, or two events"
+    if math.isfinite(odd):
+        name = names[int(odd)]
+        zh, en = f"{zh}；{name} 时刻不符，疑时钟错误", f"{en}; {name} fits nowhere, its clock may be off"
+    return Said(zh, en, change.score, category.unit, place=there)
+
+
+def _along(facts: Any, place: int, metres: float) -> Place:
+    network, away = facts.network, max(math.ceil(metres / 10) * 10, 10)
+    pipe = int(network.pipe[place])
+    name, begin, end = facts.places[3 * pipe : 3 * pipe + 3]
+    along, length = round(float(network.along[place])), round(float(network.length[pipe]))
+    zh = f"疑似起于管段 {name}，距节点 {begin} {along} 米（至 {end} 共 {length} 米）"
+    en = f"probably began in pipe {name}, {along} m from node {begin} ({length} m to {end})"
+    return Place(
+        text_zh=f"{zh}，误差 {away} 米以内",
+        text_en=f"{en}, within {away} m",
+        lon=round(float(network.lon[place]), 6),
+        lat=round(float(network.lat[place]), 6),
+        within_m=float(away),
+    )
+
+
 def _night_flow(
     category: Category, facts: Any, told: Explained | None, names: Sequence[str], change: Change
 ) -> Said:
@@ -165,4 +209,5 @@ SAYINGS: dict[str, Callable[[Category, Any, Explained | None, Sequence[str], Cha
     "locate": _locate,
     "night-flow": _night_flow,
     "modal": _modal,
+    "front": _front,
 }

@@ -10,6 +10,7 @@ from detectors import (
     clock,
     ewma,
     fitted,
+    front,
     locate,
     modal,
     neighbours,
@@ -20,6 +21,7 @@ from detectors import (
     spike,
     stuck,
     threshold,
+    wavefront,
 )
 from detectors.contract import Detector
 from schemas.model import Model
@@ -42,6 +44,7 @@ DETECTORS: dict[str, Detector] = {
         locate.DETECTOR,
         night_flow.DETECTOR,
         modal.DETECTOR,
+        front.DETECTOR,
     )
 }
 
@@ -52,6 +55,7 @@ ROLES: dict[str, frozenset[str]] = {
     "locate": frozenset(),
     "night-flow": night_flow.ROLES,
     "modal": frozenset({modal.ROLE}),
+    "front": front.ROLES,
 }
 """Detectors that judge sensors together, and the roles that their rules may name."""
 
@@ -62,10 +66,17 @@ MEASURES: dict[str, frozenset[str]] = {
     "locate": frozenset({"v"}),
     "night-flow": frozenset({"v", "dev"}),
     "modal": frozenset({"dev"}),
+    "front": frozenset({"v"}),
 }
 """And what their cells may measure (detectors/verdict.py)."""
-MODELS: dict[str, Callable[[Model], object]] = {"fitted": fitted.loaded, "locate": locate.loaded}
+MODELS: dict[str, Callable[[Model], object]] = {
+    "fitted": fitted.loaded,
+    "locate": locate.loaded,
+    "front": wavefront.loaded,
+}
 """Detectors whose rules carry a model, and what reads it; it raises ModelError."""
+WITHOUT_MODEL = frozenset({"front"})
+"""Those of them that say less without one, but something."""
 
 # Of columns that are one vector: files offline (detectors/recorded.py), rules with a model live.
 GROUP_DETECTORS = fitted.FITTABLE

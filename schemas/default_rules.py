@@ -212,6 +212,22 @@ def _of_districts() -> list[Rule]:
             source="least night flow: UK Water Industry 1994, Managing leakage, report E; ours: the limits",
         ),
         Rule(
+            name="water-transient-front",
+            title_zh="供水压力波前（多点先后到达）",
+            title_en="a pressure front that several loggers heard",
+            detector="front",
+            network="water",
+            mode="live",
+            selector=Selector(categories=("water_main_transient",)),
+            members=Members(
+                every_s=10.0, roles={"arrival": Role(categories=("water_front_arrival",), optional=True)}
+            ),
+            levels={3: "v>=0.05", 2: "v>=0.15", 1: "v>=0.25"},
+            response=cards()["water_main_transient"],
+            source="Misiunas et al. 2005, Srirangarajan et al. 2013; ours: the limits, a level above those of"
+            " one logger alone, as several agree",
+        ),
+        Rule(
             name="bridge-modal-shift",
             title_zh="桥梁模态频率偏移（扣除温度）",
             title_en="a mode of a bridge shifts by more than temperature explains",

@@ -109,6 +109,13 @@ TOGETHER = {
         {},
     ),
     "locate": (Selector(categories=CATEGORIES[:1]), {}, "v>=0.01", {"sensors": 1.0, "sigma": 1.0}),
+    "front": (
+        Selector(categories=("water_main_pressure",)),
+        # what they say counts as seconds of the day, which at T0 has just begun
+        {"arrival": Role(categories=("bridge_strain", "weather_rain", "gas_pipe_pressure_low"))},
+        "v>=0.05",
+        {"sensors": 2.0, "window_s": 400.0},
+    ),
     "neighbours": (Selector(categories=CATEGORIES[:1]), {}, "v>=0.05", {"learn_days": 0.0, "sigma": 0.5}),
 }
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from cityvigil.errors import CannotRun
-from cityvigil.quality import city, city_report, report
+from cityvigil.quality import city, city_report, fronts, report
 from cityvigil.quality.events import Row
 from cityvigil.verbs.options import add_json_option, write_json
 
-CITY = "city"
+CITY, FRONT = "city", "front"
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,11 +22,11 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "quality",
         help="detection on labelled recordings and on the simulated city",
         description="Scores the sets found below DIR with the detectors' own limits and each set's own "
-        "metric; the set `city` needs no data. What the figures mean: docs/quality.md.",
+        "metric; the sets `city` and `front` need no data. What the figures mean: docs/quality.md.",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder a set, see docs/quality.md")
     parser.add_argument(
-        "--set", action="append", default=[], choices=(*report.SETS, CITY), dest="sets", metavar="SET"
+        "--set", action="append", default=[], choices=(*report.SETS, CITY, FRONT), dest="sets", metavar="SET"
     )
     parser.add_argument("--seed", action="append", type=int, default=[], dest="seeds", metavar="N",
                         help="other cities in place of the default ones")  # fmt: skip
@@ -50,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measured(args: argparse.Namespace) -> Iterator[Row]:
-    recordings = [name for name in args.sets if name != CITY]
+    recordings = [name for name in args.sets if name not in (CITY, FRONT)]
     if recordings and args.data is None:
         raise CannotRun(f"--set {recordings[0]} needs --data DIR")
     if args.data is not None and (recordings or not args.sets):
         yield from report.measure(args.data, recordings)
+    if FRONT in args.sets:
+        yield from fronts.measure()
     if CITY in args.sets or (args.data is None and not args.sets):
         size = (
             city.WHOLE_RUN if args.quiet_days is None else replace(city.WHOLE_RUN, quiet_days=args.quiet_days)

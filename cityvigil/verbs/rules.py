@@ -1,4 +1,4 @@
-"""`cityvigil rules check|test|export|schema|fit|pipes|list|publish|...`: rules as files, and as the live set.
+"""`cityvigil rules check|test|export|schema|fit|pipes|front|list|...`: rules as files, and as the live set.
 
 The work is done in `cityvigil/rule_files.py`, `cityvigil/rule_trials.py` and `cityvigil/rule_set.py`; here
 are only the words and exit codes. `backtest` and `diff` need a history to run over, which this version does
@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import rule_files, rule_fit, rule_pipes, rule_set, rule_trials, where
+from cityvigil import rule_files, rule_fit, rule_front, rule_pipes, rule_set, rule_trials, where
 from cityvigil.detect_state import snapshots_of
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import read_registry
@@ -73,6 +73,13 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     pipes.add_argument("places", metavar="CSV", help="place, lon, lat and a column GATEWAY/POINT a gauge")
     pipes.add_argument("out", metavar="MODEL", help="the model file to write, as NAME.model.json")
     pipes.set_defaults(run=_pipes)
+
+    front = actions.add_parser("front", help="the pipes that waves run through, for a rule of detector front")
+    columns = "pipe, from, to, length_m, wave_m_s, from_lon, from_lat, to_lon, to_lat"
+    front.add_argument("pipes", metavar="PIPES", help=f"CSV: {columns}")
+    front.add_argument("loggers", metavar="LOGGERS", help="CSV: arrival (GATEWAY/POINT), node")
+    front.add_argument("out", metavar="MODEL", help="the model file to write, as NAME.model.json")
+    front.set_defaults(run=_front)
 
     show = actions.add_parser("list", help="the live set")
     show.set_defaults(run=_list)
@@ -154,6 +161,12 @@ def _fit(args: argparse.Namespace) -> int:
 def _pipes(args: argparse.Namespace) -> int:
     model = rule_pipes.pipes_file(Path(args.places), Path(args.out))
     print(f"{args.out}: {model.version}, {len(model.places)} places, {len(model.names)} gauges")
+    return 0
+
+
+def _front(args: argparse.Namespace) -> int:
+    model = rule_front.front_file(Path(args.pipes), Path(args.loggers), Path(args.out))
+    print(f"{args.out}: {model.version}, {model.rows} pipes, {len(model.names)} loggers")
     return 0
 
 
