@@ -20,15 +20,20 @@ async def snapshots_of(kafka: str, data: Path) -> Snapshots | None:
     """Raises KafkaError."""
     named = settings_from_environ() if where.named_by_environment() else None
     url = (named.snapshots or str(named.data / "detect")) if named else str(data / "detect")
+    return snapshots_at(url, await cluster_of(kafka))
+
+
+def snapshots_at(url: str, cluster: str) -> Snapshots | None:
+    """As they are there now."""
     try:
-        place = place_of(url, await _cluster(kafka), "reader")
+        place = place_of(url, cluster, "reader")
         place.names()
     except (NoPlace, OSError):
         return None
     return Snapshots(place)
 
 
-async def _cluster(kafka: str) -> str:
+async def cluster_of(kafka: str) -> str:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     try:
         await admin.start()

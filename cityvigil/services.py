@@ -126,6 +126,8 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
     from psycopg_pool import AsyncConnectionPool
 
     from cityvigil import trust
+    from cityvigil.detect_state import cluster_of, snapshots_at
+    from cityvigil.guarding import Guarding
     from cityvigil.registrar import Registrar
     from dispatch.console.desk import Desk
     from dispatch.console.service import Console
@@ -140,8 +142,10 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         settings.postgres, min_size=2, max_size=10, open=False
     )
     await resources.enter_async_context(pool)
+    state = settings.snapshots or str(settings.data / "detect")
+    guarding = Guarding(functools.partial(snapshots_at, state, await cluster_of(settings.kafka)))
     source = await resources.enter_async_context(
-        trust.opened(settings.kafka, pool, settings.partitions, now_us)
+        trust.opened(settings.kafka, pool, settings.partitions, now_us, guarding)
     )
     lock = settings.data / "registry.lock"
     registrar = Registrar(settings.kafka, source.registry, settings.partitions, lock)
@@ -157,6 +161,7 @@ async def _console(settings: Settings, resources: AsyncExitStack) -> Service:
         video=Video(pool, time.time),
         classify=registrar.classify,
         ledger=FrameLedger(pool),
+        guard=lambda: guarding.picture,
     )
     console = Console(
         desk,

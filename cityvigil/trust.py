@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import compacted
-from cityvigil.unguarded import unguarded
+from cityvigil.guarding import Guarding
 from schemas import control, frame, registry, rule, topics
 from schemas.rule import Rule
 
@@ -42,7 +42,6 @@ class _RulesInForce:
     rules_end: int = 0
     registry: registry.Registry = field(default_factory=registry.Registry)
     registry_end: int = 0
-    unguarded: int | None = None
 
 
 class Trust:
@@ -55,9 +54,11 @@ class Trust:
         pool: AsyncConnectionPool[AsyncConnection[Any]],
         partitions: int,
         now_us: Callable[[], int],
+        guarding: Guarding,
     ) -> None:
         self._kafka, self._consumer, self._pool = kafka, consumer, pool
         self._partitions, self._now_us = partitions, now_us
+        self._guarding = guarding
         self._in_force = _RulesInForce()
         self._looking = asyncio.Lock()
         self._answer: dict[str, Any] = {}
@@ -93,7 +94,7 @@ class Trust:
             "held": "disk" if held else None,
             "ingest_lag_s": float(np.percentile(delays, 99)) / 1e6 if delays else None,
             "rules_version": self._in_force.rules_version,
-            "unguarded": self._in_force.unguarded,
+            **self._guarding.counts(),
         }
 
     async def _tails(self) -> tuple[list[int], list[int], bool]:
@@ -126,9 +127,11 @@ class Trust:
         """Reads what is new on the rules and sensors topics."""
         now = self._in_force
         ends = await self._consumer.end_offsets([TopicPartition(topic.name, 0) for topic in FOLLOWED])
-        if [now.rules_end, now.registry_end] == list(ends.values()):
-            return
-        before = (now.rules_version, now.registry.version)
+        if [now.rules_end, now.registry_end] != list(ends.values()):
+            await self._read_on(now)
+        self._guarding.look(now.registry, now.rules, (now.rules_version, now.registry.version))
+
+    async def _read_on(self, now: _RulesInForce) -> None:
         async for message in compacted.read(self._kafka, topics.RULES, now.rules_end):
             now.rules_end = message.offset + 1
             match rule.decode(message.value):
@@ -139,12 +142,6 @@ class Trust:
         async for message in compacted.read(self._kafka, topics.SENSORS, now.registry_end):
             now.registry_end = message.offset + 1
             now.registry.apply(registry.decode(message.value))
-        if (now.rules_version, now.registry.version) != before:
-            now.unguarded = await asyncio.to_thread(self._count_unguarded)
-
-    def _count_unguarded(self) -> int:
-        now = self._in_force
-        return len(unguarded(now.registry, now.rules.values(), self._partitions).sensors)
 
     async def _database(self) -> dict[str, Any]:
         async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -189,6 +186,7 @@ async def opened(
     pool: AsyncConnectionPool[AsyncConnection[Any]],
     partitions: int,
     now_us: Callable[[], int],
+    guarding: Guarding,
 ) -> AsyncIterator[Trust]:
     """A source of trust with a consumer of its own, in no group."""
     consumer = AIOKafkaConsumer(
@@ -199,6 +197,7 @@ async def opened(
     )
     await consumer.start()
     try:
-        yield Trust(kafka, consumer, pool, partitions, now_us)
+        yield Trust(kafka, consumer, pool, partitions, now_us, guarding)
     finally:
+        await guarding.close()
         await consumer.stop()

@@ -74,6 +74,34 @@ def still_learning(registry: Registry, rules: Iterable[Rule], snapshots: Snapsho
     return found
 
 
+class Unjudged(NamedTuple):
+    """What a rule does not judge at a sensor: for a reason, or until it has learned it. `until_us` is None
+    where nobody can say; `alone`: nothing else guards the sensor meanwhile."""
+
+    rule: str
+    what: str
+    learns: bool = False
+    begun: bool = False
+    until_us: int | None = None
+    alone: bool = False
+
+
+def unjudged(
+    registry: Registry, rules: Iterable[Rule], snapshots: Snapshots | None
+) -> dict[int, list[Unjudged]]:
+    """Both, by sensor and rule: what lacks something, and what is still learned (as `still_learning`)."""
+    rules, known = list(rules), Known()
+    found: dict[int, list[Unjudged]] = {}
+    for partition in range(_partitions(registry)):
+        program = compile_program(registry, rules, partition, known)
+        for sensor, rule, reason in program.unguarded:
+            found.setdefault(sensor, []).append(Unjudged(rule, reason))
+        for one in learning(_remembered(Partition(program), snapshots, partition)):
+            part = Unjudged(one.rule, one.what, True, one.begun, one.until_us, one.alone)
+            found.setdefault(one.sensor, []).append(part)
+    return found
+
+
 def learning_list(registry: Registry, found: Iterable[Learning]) -> list[Row]:
     """The same lines of the work list."""
     rows = []

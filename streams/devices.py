@@ -74,10 +74,12 @@ class Devices:
         state: str | None = None,
         health: str | None = None,
         districts: frozenset[str] = frozenset(),
+        only: Sequence[int] | None = None,
         after: int = 0,
         limit: int = 50,
     ) -> list[Mapping[str, Any]]:
-        """By number, beyond `after`. `q` is looked for in gateway, point and asset; `now` is city time."""
+        """By number, beyond `after`. `q` is looked for in gateway, point and asset; `now` is city time;
+        `only` of these numbers."""
         where = ["s.sensor > %(after)s"]
         if q:
             where.append("(s.gateway ilike %(q)s or s.point ilike %(q)s or s.asset ilike %(q)s)")
@@ -87,6 +89,7 @@ class Devices:
             where.append(f"{_STATE_NOW} = %(state)s")
         if districts:
             where.append("s.district = any(%(districts)s)")
+        where += ["s.sensor = any(%(only)s)"] if only is not None else []
         match health:
             case "silent":
                 where.append(
@@ -98,6 +101,7 @@ class Devices:
         values = {
             "after": after, "q": _like(q), "zone": zone, "category": category, "state": state, "now": now,
             "districts": list(districts), "limit": limit, "day": first_day(now),
+            "only": None if only is None else list(only),
         }  # fmt: skip
         query = f"{_SENSORS} where {' and '.join(where)} order by s.sensor limit %(limit)s"
         return await self._rows(query, values)

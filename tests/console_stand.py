@@ -24,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import health
 from cityvigil.http_server import serving
+from cityvigil.unguarded import Unjudged
 from detectors.correlation import linked
 from dispatch.console.desk import Classified, Desk
 from dispatch.console.service import Console
@@ -93,6 +94,8 @@ class Stand:
     """What people said that unknown points are; the registry of the stand stays as it is."""
 
     video: Video | None = None
+    guard: dict[int, list[Unjudged]] = field(default_factory=dict)
+    """What nobody judges, by sensor: nothing, until a test says otherwise."""
 
     _offset: int = 0
 
@@ -166,6 +169,7 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
         store, people = Store(pool), People(pool, QUICK)
         devices = Devices(pool)
         classified: list[Classified] = []
+        guard: dict[int, list[Unjudged]] = {}
 
         async def classify(points: Sequence[Classified], by: str) -> int:
             classified.extend(points)
@@ -183,13 +187,14 @@ async def a_console(dsn: str, *, scale: float = 1.0, sensors: int = 40) -> Async
             Video(pool, time.time),
             classify,
             FrameLedger(pool),
+            lambda: guard,
         )
         not_ready: list[Console] = []
         routes = health.routes("console", lambda: not_ready[0].not_ready() if not_ready else "starting")
         console = Console(desk, dsn=dsn, serving=partial(serving, host="127.0.0.1", port=0), routes=routes)
         not_ready.append(console)
         stand = Stand(dsn, pool, store, people, clock, console, trust, measurable, AsyncExitStack())
-        stand.classified, stand.video = classified, desk.video
+        stand.classified, stand.video, stand.guard = classified, desk.video, guard
         logins = await add_demo_users(people, ["gas-company", "water-group"], now())
         stand.passwords = {login["user"]: login["password"] for login in logins}
         stop = asyncio.Event()

@@ -63,6 +63,7 @@ class Devices(Protocol):
         state: str | None = None,
         health: str | None = None,
         districts: frozenset[str] = frozenset(),
+        only: Sequence[int] | None = None,
         after: int = 0,
         limit: int = 50,
     ) -> Sequence[Mapping[str, Any]]: ...
@@ -80,6 +81,23 @@ class Devices(Protocol):
     async def refused(self, sensor: int, now: dt.datetime) -> int: ...
     async def siblings(self, gateways: Sequence[str]) -> Sequence[Mapping[str, Any]]: ...
     async def waiting(self) -> int: ...
+
+
+class Unjudged(Protocol):
+    """What a rule does not judge at a sensor: for a reason, or until it has learned it."""
+
+    @property
+    def rule(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def learns(self) -> bool: ...
+    @property
+    def begun(self) -> bool: ...
+    @property
+    def until_us(self) -> int | None: ...
+    @property
+    def alone(self) -> bool: ...
 
 
 class FrameLedger(Protocol):
@@ -123,7 +141,9 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     gateways: int | None = None
     gateways_offline: int | None = None
     rules_version: int | None = None
-    unguarded: int | None = None
+    unguarded: int | None = None  # sensors with a condition that cannot be judged
+    learning: int | None = None  # with one that still learns what is usual
+    learning_alone: int | None = None  # and of these with nothing else that guards them
     offline: list[GatewayTrust] = []
     rejects: list[Rejects] = []
 
@@ -144,6 +164,8 @@ class Desk:
     """Enters categories into the registry in somebody's name; the registry's new version. Raises ValueError
     with why not."""
     ledger: FrameLedger | None = None
+    guard: Callable[[], Mapping[int, Sequence[Unjudged]] | None] | None = None
+    """What nobody judges, by sensor; None where that is not known yet."""
 
     async def trusted(self) -> Trust:
         return msgspec.convert(dict(await self.trust()), Trust)

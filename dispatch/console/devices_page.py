@@ -7,7 +7,7 @@ for a category is dispatch/console/unknown_page.py's.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,15 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dispatch.console.bodies import query_int, query_one_of, query_text
-from dispatch.console.desk import desk_of
+from dispatch.console.desk import Unjudged, desk_of
 from dispatch.console.framed import devices_of, framed
 from dispatch.console.identity import signed_in
+from dispatch.console.scope import scope_of
 from dispatch.console.sensors import seen_sensor
 from schemas.catalogue import catalogue
 from schemas.clock import to_datetime
 
 PAGE = 50
 HEALTHS = ("silent", "late", "poor", "twice")
+GUARDS = ("unguarded", "learning", "learning_alone")
 STATES = ("in-service", "commissioning", "maintenance", "waiting", "retired")
 MOST_NUMBER = 2**31 - 1
 
@@ -38,14 +40,17 @@ async def list_devices(request: Request) -> Response:
         "category": query_text(request, "category"),
         "state": query_one_of(request, "state", STATES),
         "health": query_one_of(request, "health", HEALTHS),
+        "guard": query_one_of(request, "guard", GUARDS),
     }
+    picture = desk.guard() if desk.guard is not None else None
     now = to_datetime(desk.clock.city_us(desk.now()))
     rows = await devices_of(desk).sensors(
         now=now,
         districts=user.districts,
         after=query_int(request, "after", low=0, high=MOST_NUMBER) or 0,
         limit=PAGE + 1,
-        **asked,
+        only=guarded(picture or {}, asked["guard"]) if asked["guard"] else None,
+        **{name: value for name, value in asked.items() if name != "guard"},
     )
     shown = rows[:PAGE]
     return await framed(
@@ -59,6 +64,10 @@ async def list_devices(request: Request) -> Response:
         categories=sorted(catalogue()),
         states=STATES,
         healths=HEALTHS,
+        guards=GUARDS,
+        guard=None
+        if picture is None or scope_of(user).districts
+        else {name: len(guarded(picture, name)) for name in GUARDS},
         waiting=await devices_of(desk).waiting(),
         following=_next("/devices", asked, shown[-1]["sensor"]) if len(rows) > PAGE else None,
         first="after" not in request.query_params,
@@ -104,6 +113,7 @@ async def show_device(request: Request) -> Response:
     gateways = await devices.gateways(now=now, q=sensor["gateway"], limit=50)
     gateway = next((one for one in gateways if one["gateway"] == sensor["gateway"]), None)
     refused = await devices.refused(sensor["sensor"], now)
+    picture = desk.guard() if desk.guard is not None else None
     return await framed(
         request,
         user,
@@ -113,10 +123,28 @@ async def show_device(request: Request) -> Response:
         category=catalogue().get(sensor["category"] or ""),
         days=[{**day, **shares(day)} for day in await devices.health(sensor["sensor"])],
         gateway={**gateway, **gateway_shares(gateway)} if gateway else None,
+        unjudged=None if picture is None else [unjudged(one) for one in picture.get(sensor["sensor"], ())],
         from_=(now - dt.timedelta(days=1)).isoformat(),
         to=now.isoformat(),
         now=now,
     )
+
+
+def guarded(picture: Mapping[int, Sequence[Unjudged]], how: str) -> list[int]:
+    """The sensors of which something is not judged, or is still learned, or that nothing else guards
+    meanwhile."""
+    fits = {
+        "unguarded": lambda one: not one.learns,
+        "learning": lambda one: one.learns,
+        "learning_alone": lambda one: one.alone,
+    }[how]
+    return sorted(sensor for sensor, parts in picture.items() if any(map(fits, parts)))
+
+
+def unjudged(one: Unjudged) -> dict[str, Any]:
+    until = None if one.until_us is None else to_datetime(one.until_us)
+    return {"rule": one.rule, "what": one.what, "learns": one.learns, "begun": one.begun, "until": until,
+            "alone": one.alone}  # fmt: skip
 
 
 def told(row: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:

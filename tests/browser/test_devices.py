@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from cityvigil.unguarded import Unjudged
 from dispatch.console.render import CITY_OFFSET
 from schemas.clock import to_datetime
 from schemas.registry import WAITING_BASE
@@ -58,10 +59,17 @@ async def some_history(stand: Stand) -> int:
 async def test_a_sensor_is_found_and_its_last_day_looked_at(
     stand: Stand, browser: Browser, language: str, theme: str
 ) -> None:
-    await some_history(stand)
+    sensor = await some_history(stand)
+    until = now_us() + 14 * 86_400_000_000
+    stand.guard[sensor] = [
+        Unjudged("bridge-strain", "level 4, v<=0.80*op: site parameter op is missing"),
+        Unjudged("water-bulk-meter-flow", "level 3, dev>=15%", True, True, until),
+    ]
+    stand.guard[51] = [Unjudged("drift", "drift", True, False, None, True)]
     page = await page_of(browser, stand, "duty", language=language, theme=theme, width=1366, height=900)
     await page.click('a[href="/devices"]')
     await expect(page.locator("tbody tr")).to_have_count(50)
+    await expect(page.locator(".guard .count")).to_have_text(["1", "2", "1"])
     await in_order(page)
     await picture(page, f"devices-{theme}")
     await page.click(".pages .next")
@@ -75,8 +83,14 @@ async def test_a_sensor_is_found_and_its_last_day_looked_at(
     await page.click("tbody th a")
     await expect(page.locator(".chart canvas")).to_be_visible()
     await expect(page.locator(".facts .much")).to_have_text(["14.5 %", "25.0 %"])
+    await expect(page.locator(".guard-card tbody tr")).to_have_count(2)
     await in_order(page)
     await picture(page, f"device-{theme}")
+    await page.click('a[href="/devices"] >> nth=1')
+    await page.click('.guard a[href$="learning_alone"]')
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await page.click("tbody th a")
+    await expect(page.locator(".guard-card .much")).to_be_visible()
     await page.goto(f"{stand.url}/devices/gateways")
     await expect(page.locator("tbody tr")).to_have_count(25)
     await in_order(page)

@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from cityvigil import compacted, registry_topic, trust
 from cityvigil.cli import main
 from cityvigil.errors import CannotRun
+from cityvigil.guarding import Guarding
 from cityvigil.migrate import migrate
 from cityvigil.registrar import Registrar
 from cityvigil.registry_topic import import_registry, read_registry
@@ -244,7 +245,11 @@ async def test_a_category_that_a_person_gives_a_waiting_point_stands_in_the_regi
     await import_registry(kafka, [ZoneRow(0, f"z-{unique}", "shinan", "z", "z", None, None)],
                           [GatewayRow(0, unique, f"z-{unique}", 60.0)], [], 4, "test")  # fmt: skip
     await compacted.append(kafka, SENSORS, [(waiting.key.encode(), registry.encode(waiting))])
-    async with AsyncConnectionPool(dsn, open=False) as pool, trust.opened(kafka, pool, 4, now_us) as source:
+    guarding = Guarding(lambda: None)
+    async with (
+        AsyncConnectionPool(dsn, open=False) as pool,
+        trust.opened(kafka, pool, 4, now_us, guarding) as source,
+    ):
         registrar = Registrar(kafka, source.registry, 4, tmp_path / "registry.lock")
         version = await registrar.classify([Classified(unique, "ch4-9", METHANE)], "engineer")
         with pytest.raises(ValueError, match="already"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from cityvigil.unguarded import learning_list, still_learning, work_list
+from cityvigil.unguarded import learning_list, still_learning, unjudged, work_list
 from detectors.fold import Partition
 from detectors.learning import Learning, count, learning
 from detectors.program import compile_program
@@ -78,6 +78,12 @@ def test_what_must_be_learned_first_is_listed_until_it_is_known(tmp_path: Path) 
     header = Header(partition=0, generation=1, offset=1, registry=None, rules=None)
     snapshots.write(header, pack(partition.copy()))
     assert still_learning(registry, rules, snapshots) == learning(partition)
+    found = unjudged(registry, rules, snapshots)
+    (waits,) = [part for part in found[2] if part.learns]
+    assert (waits.rule, waits.begun, waits.alone) == ("water-bulk-meter-flow", False, True)
+    assert not any(part.learns for number in found.keys() - {2} for part in found[number])
+    lacking = {(s, p.rule, p.what) for s, parts in found.items() for p in parts if not p.learns}
+    assert lacking == set(program.unguarded)
     (row,) = learning_list(registry, still_learning(registry, rules, snapshots))
     assert (row.point, row.rule) == ("p2", "water-bulk-meter-flow")
     assert row.reason == "level 3, dev>=50% for 1h: learning has not begun, nothing else guards it"
