@@ -15,8 +15,9 @@ in the reader, 10 MB; 1.5 % of a core at 500 frames/s. The lines, as tried, afte
     Sending CONNACK to 127.0.0.1 (0, 135)            refused: MQTT 5 135, MQTT 3 5; the next line is
     Client <unknown> disconnected, not authorised.   all it says; the name comes from our plugin
 
-The plugin (`log_in_names.c`, built by `make setup`) logs `Log-in by u'USER'` before each decision, and the
-reader puts that name to a refusal. Without it a wrong password has an address, no name.
+The plugin (`log_in_names.c`, built by `make setup` and into the image) logs `Log-in by u'USER'` before each
+decision, and the reader (or ingest, where there is none) puts that name to a refusal. Without it a wrong
+password has an address, no name.
 
 A denied read is not logged: the subscription is granted and nothing is ever delivered. After a denied publish
 the broker closes the connection.
@@ -110,6 +111,18 @@ def program() -> Path:
 def log_in_names() -> Path | None:
     """The plugin that logs who tries to log in, where `make setup` could build it."""
     return PLUGIN if PLUGIN.is_file() else None
+
+
+def lend_plugin(home: Path) -> Path | None:
+    """The plugin where a broker of another image finds it; None where it was not built. It needs no C
+    library, so that a broker built with another one can load it."""
+    built = log_in_names()
+    if built is None:
+        return None
+    lent, beside = home / PLUGIN.name, home / f".{PLUGIN.name}.new"
+    beside.write_bytes(built.read_bytes())
+    beside.replace(lent)  # a broker that runs keeps the one that it has loaded
+    return lent
 
 
 def passwords_file(home: Path) -> Path:

@@ -35,6 +35,7 @@ _BY = re.compile(rb" by u'(.*)'$")
 _DENIED = re.compile(rb": Denied PUBLISH from (.*?) \(d\d, q\d, r\d, m\d+, '(.*)', ... \((\d+) bytes\)\)")
 _OVERSIZE = re.compile(rb": Client (.*?) disconnected due to oversize packet")
 _CONNACK = re.compile(rb": Sending CONNACK to (\S+) \(0, ([1-9]\d*)\)$")
+_TRIED = re.compile(rb": Log-in by u'(.*)'$")
 _UNAUTHORISED = re.compile(rb": Client (.*?) disconnected, not authorised\.")
 
 
@@ -58,6 +59,7 @@ class Lines:
         self._users: dict[bytes, bytes] = {}
         self._connected: dict[bytes, set[bytes]] = {}
         self._refused_address = b""
+        self._trying = b""  # who a line of the plugin named, until it is known what became of it
 
     def is_connected(self, user: str) -> bool | None:
         clients = self._connected.get(user.encode())
@@ -65,6 +67,12 @@ class Lines:
 
     def read(self, line: bytes) -> Refusal | None:
         line = line.rstrip(b"\r\n")
+        if found := _TRIED.search(line):
+            self._trying = found[1]
+            return None
+        trying = self._trying
+        if not _CONNACK.search(line):
+            self._trying = b""
         if found := _CONNECTED.search(line):
             self._begun(found[2], found[3])
         elif found := _DENIED.search(line):
@@ -79,7 +87,8 @@ class Lines:
         elif found := _UNAUTHORISED.search(line):
             address, self._refused_address = self._refused_address, b""
             by = _BY.search(line)
-            sender = by[1] if by else address if found[1] == b"<unknown>" else found[1]
+            named = by[1] if by else trying
+            sender = named or (address if found[1] == b"<unknown>" else found[1])
             detail = (
                 f"wrong password or unknown name, from {_text(address) or 'an address that was not logged'}"
             )

@@ -34,7 +34,8 @@ def _run(_: argparse.Namespace) -> int:
     gateways.set_account(settings.data, settings.mqtt_user, settings.mqtt_password)
     # On every address: who reaches it is for whoever publishes the port to say.
     port = settings.mqtt.rpartition(":")[2]
-    text = mosquitto.settings(home, port, log=mosquitto.log_file(home))
+    plugin = mosquitto.lend_plugin(home)
+    text = mosquitto.settings(home, port, log=mosquitto.log_file(home), plugin=plugin)
     process.write_atomically(home / "mosquitto.conf", text)
-    print(f"{home}: mosquitto.conf, acl, passwords")
+    print(f"{home}: mosquitto.conf, acl, passwords{f', {plugin.name}' if plugin else ''}")
     return 0

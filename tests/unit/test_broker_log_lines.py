@@ -47,6 +47,14 @@ def test_a_refused_login_is_the_gateways_whose_name_was_tried() -> None:
     assert "10.0.0.7" in found.detail
 
 
+def test_a_name_that_the_plugin_tells_beside_the_log_is_that_of_the_refusal_which_follows_at_once() -> None:
+    tried, refused = T + b"Log-in by u'gw-1'", T + b"Client <unknown> disconnected, not authorised."
+    assert [one.source for one in of(tried, refused)] == ["gw-1"]
+    assert [one.source for one in of(tried, T + b"Sending CONNACK to 10.0.0.7 (0, 135)", refused)] == ["gw-1"]
+    assert [one.source for one in of(tried, CONNECTED, refused)] == ["unknown"]
+    assert [one.source for one in of(tried, refused, refused)] == ["gw-1", "unknown"]
+
+
 def test_who_is_connected_is_known_as_far_as_the_log_told() -> None:
     reader = Lines()
     assert reader.is_connected("gw-1") is None
