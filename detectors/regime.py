@@ -3,7 +3,8 @@
 Gated and compensated like the energy signature of buildings (Fels 1986, PRISM): each column is explained by
 the others and the hour, only while the plant has been on for two hours. Which column tells on from off is the
 one whose best split in two (Otsu 1979) leaves the smallest residuals. These are winsorised; their average
-over some hours (Roberts 1959) may not pass what blocks left out of the fit reached. Fitted once, offline.
+over some hours (Roberts 1959) may not pass what blocks left out of the fit reached, nor may one row as it
+stands (Shewhart 1931), which tells a gross fault before the plant goes off again. Fitted once, offline.
 A CUSUM of daily means is left out on purpose: a plant is a little different every winter, and it said so.
 """
 
@@ -40,6 +41,7 @@ class Model(NamedTuple):
     offset: np.ndarray  # [m]
     spread: np.ndarray  # [m]
     limit: np.ndarray  # [m], of the average
+    row_limit: np.ndarray  # [m], of one row, in spreads, not winsorised
     on_s: np.ndarray
     span_s: np.ndarray
     winsor: np.ndarray
@@ -77,15 +79,23 @@ def learn(settings: Settings, names: tuple[str, ...], at: np.ndarray, values: np
     days, place = np.unique((at[rows] + LOCAL_US) // DAY_US, return_inverse=True)
     peaks = np.zeros((len(days), z.shape[1]))
     np.maximum.at(peaks, place, averages[rows])
-    limit = settings.multiple * np.sort(peaks, axis=0)[-min(settings.days_beyond, len(days))]
-    return draft._replace(limit=np.where(limit > 0, limit, np.inf))
+    singles = np.zeros((len(days), z.shape[1]))
+    np.maximum.at(singles, place, np.abs(residual) / draft.spread)
+    limit, row_limit = (
+        settings.multiple * np.sort(each, axis=0)[-min(settings.days_beyond, len(days))]
+        for each in (peaks, singles)
+    )
+    return draft._replace(
+        limit=np.where(limit > 0, limit, np.inf), row_limit=np.where(row_limit > 0, row_limit, np.inf)
+    )
 
 
 def _empty(settings: Settings, gate: int, above: float, c: int) -> Model:
     none = np.zeros(0)
     return Model(
-        np.array(gate), np.array(above), np.zeros(0, np.int64), np.zeros((2 * c + 4, 0)), none, none, none,
-        *(np.array(getattr(settings, name)) for name in Model._fields[7:]),
+        np.array(gate), np.array(above), np.zeros(0, np.int64), np.zeros((2 * c + 4, 0)),
+        none, none, none, none,
+        *(np.array(getattr(settings, name)) for name in Model._fields[8:]),
     )  # fmt: skip
 
 
@@ -117,9 +127,10 @@ def scan(model: Model, state: Running, at: np.ndarray, values: np.ndarray) -> tu
     heard, elapsed, on_for = _heard(model, state, at, values)
     filled = np.where(np.isfinite(values), np.clip(values, -1e100, 1e100), 0.0)
     residual = filled[:, model.target] - product(_features(filled, at), model.weights) - model.offset
-    z = np.where(heard[:, None], np.clip(residual / model.spread, -model.winsor, model.winsor), 0.0)
+    spreads = np.where(heard[:, None], residual / model.spread, 0.0)
+    z = np.clip(spreads, -model.winsor, model.winsor)
     averages = _averages(model, state.average, elapsed, heard, z)
-    share = np.abs(averages) / model.limit
+    share = np.maximum(np.abs(averages) / model.limit, np.abs(spreads) / model.row_limit)
     score = np.where(heard, share.max(axis=1), 0.0)
     after = Running(at[-1:], on_for, averages[-1])
     return after, GroupMarks(score, score >= 1.0, model.target[share.argmax(axis=1)])

@@ -27,6 +27,7 @@ def rows() -> dict[tuple[str, str], dict[str, float]]:
         ("batadal", "profile network, q 0.998 (default)", "true_negative_rate", 0.95),
         ("gecco", "profile place", "vus_pr", 0.80),
         ("gecco", "profile place", "events_found", 27),
+        ("heat", "profile plant", "found_6h", 0.68),
         ("heat", "profile plant", "found_12h", 0.70),
         ("river", "profile city", "events_found", 225),
     ],
