@@ -8,6 +8,7 @@ snapshot can be read all that is to be learned counts as not learned.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 
@@ -15,6 +16,8 @@ from cityvigil.unguarded import Unjudged, unjudged
 from schemas.registry import Registry
 from schemas.rule import Rule
 from streams.state import Snapshots
+
+log = logging.getLogger(__name__)
 
 AGAIN_S = 900.0
 
@@ -65,7 +68,11 @@ class Guarding:
         self._making = asyncio.create_task(making, name="guarding")
 
     def _made(self, registry: Registry, rules: list[Rule]) -> Picture:
-        return unjudged(registry, rules, self._snapshots())
+        try:
+            return unjudged(registry, rules, self._snapshots())
+        except OSError as error:
+            log.warning("detect's snapshots cannot be read, so nothing counts as learned: %s", error)
+            return unjudged(registry, rules, None)
 
     async def close(self) -> None:
         if self._making is not None:
