@@ -1,6 +1,7 @@
 # One image for every service: `docker compose build`. Nothing runs as root, every Python package is pinned by hash and
-# comes as a wheel; compose.yaml says how it is run. One file is compiled: the broker's plugin that names who logs in, which
-# `cityvigil broker` lends to Mosquitto. It uses no C library, as Mosquitto's image has another one.
+# comes as a wheel; compose.yaml says how it is run. Two things are compiled: the innermost loops of the detectors, and the
+# broker's plugin that names who logs in, which `cityvigil broker` lends to Mosquitto. That one uses no C library, as
+# Mosquitto's image has another one.
 
 FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -25,7 +26,8 @@ RUN apt-get update \
     && cc -std=c99 -Wall -Wextra -Werror -O2 -shared -fPIC -nostdlib -fno-stack-protector \
         -o /opt/cityvigil/lib/python3.11/site-packages/.mosquitto/log_in_names.so cityvigil/log_in_names.c
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
-    && /opt/cityvigil/bin/python -m pip install -q --no-index --no-deps /tmp/wheel/*.whl
+    && /opt/cityvigil/bin/python -m pip install -q --no-index --no-deps /tmp/wheel/*.whl \
+    && /opt/cityvigil/bin/python -m detectors.ready
 
 FROM python:3.11.14-slim-bookworm
 RUN groupadd --system --gid 10001 cityvigil \

@@ -5,7 +5,7 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-setup: .stamps/system .stamps/venv .stamps/kafka .stamps/broker
+setup: .stamps/system .stamps/venv .stamps/kafka .stamps/broker .stamps/detectors
 setup-test: setup .stamps/system-test .stamps/timescale .stamps/clients
 
 .stamps/system: setup.sh
@@ -18,6 +18,9 @@ setup-test: setup .stamps/system-test .stamps/timescale .stamps/clients
 	@./setup.sh kafka
 .stamps/broker: cityvigil/log_in_names.c | .stamps/system
 	@./setup.sh broker
+
+.stamps/detectors: $(wildcard detectors/*.py) | .stamps/venv
+	@./setup.sh detectors
 
 .stamps/timescale: tests/timescale/package.json tests/timescale/package-lock.json | .stamps/system-test
 	@./setup.sh timescale

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | broker | timescale | clients   (make calls it, once each)
+# Sets one part of the machine up: setup.sh system | system-test | venv | kafka | broker | detectors | timescale | clients   (make calls it, once each)
 # Installs Debian packages only where it may (root, or sudo without a password); otherwise it prints the one line
 # that does it and exits 2. It never asks a question, and starts no service.
 set -eu
@@ -109,6 +109,10 @@ broker)
     cc -std=c99 -Wall -Wextra -Werror -O2 -shared -fPIC -nostdlib -fno-stack-protector \
         -o .mosquitto/log_in_names.new cityvigil/log_in_names.c
     mv .mosquitto/log_in_names.new .mosquitto/log_in_names.so
+    ;;
+detectors)
+    say "the detectors' machine code into detectors/__pycache__"
+    .venv/bin/python -m detectors.ready
     ;;
 timescale)
     say "TimescaleDB in WebAssembly, for tests, into tests/timescale/node_modules"

@@ -1,13 +1,13 @@
 """Which other sensors a rule looks at from where a sensor stands: at its asset, in its zone, or by number.
 
 Made once for a program. A source that nobody around tells leaves its condition unjudged; which rows it
-means is settled when tracks are laid out, once for all that stand at one place, and their newest values are
-gathered where they are needed.
+means is settled when tracks are laid out, once for all that stand at one place. What these rows told is
+gathered in detectors/newest.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,6 @@ import numpy as np
 from schemas.inputs import Part
 from schemas.registry import Sensor
 
-Newest = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""(rows, index of what asks for each) -> newest value and its time at that place of the log."""
 NEVER = np.iinfo(np.int64).min
 
 
@@ -45,7 +43,6 @@ class Sources(NamedTuple):
     within_us: np.ndarray
     factor: np.ndarray
     offset: np.ndarray
-    counts: bool  # whether any column counts
     rows: np.ndarray  # flat
     low: np.ndarray
     high: np.ndarray
@@ -55,6 +52,11 @@ class Sources(NamedTuple):
         rows: np.ndarray = self.rows[self.first[track][self.many[track] > 0]]
         return rows
 
+
+NO_SOURCES = Sources(np.empty(0, np.int64), np.empty(0, np.int32), *(np.empty((0, 0), np.int64),) * 2,
+                     np.empty((0, 0), bool), np.empty((0, 0), np.int64), *(np.empty((0, 0)),) * 2,
+                     np.empty(0, np.int64), *(np.empty(0),) * 2)  # fmt: skip
+"""Of tracks that look at nothing else."""
 
 Key = tuple[frozenset[str], frozenset[str], frozenset[int]]
 NOWHERE = frozenset[str]()
@@ -186,9 +188,7 @@ def lay_out(
     for number, j, source in at_places:
         for tracks, near in _near(around, rows, tracks_of[number], source):
             first[tracks, j], many[tracks, j] = flat.add(near)
-    return Sources(
-        rows, kind, first, many, counting, within, factor, offset, bool(counting.any()), *flat.arrays()
-    )
+    return Sources(rows, kind, first, many, counting, within, factor, offset, *flat.arrays())
 
 
 class _Flat:
@@ -236,64 +236,3 @@ def _near(
         yield group[~itself], [nearest]
         if itself.any() and (second := next((o for o in near if o[0] != nearest[0]), None)) is not None:
             yield group[itself], [second]
-
-
-def gather(
-    sources: Sources, track: np.ndarray, at: np.ndarray, newest: Newest
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each track's inputs [n, columns] as they stand when it asks at `at`, and when they were measured.
-
-    NaN where nobody has told anything of late; a count of none is 0 from sensors never heard, too.
-    """
-    kind, first, many = sources.kind[track], sources.first[track], sources.many[track]
-    n, width = many.shape
-    within = sources.within_us[kind].ravel()
-    out, when = np.full(n * width, np.nan), np.full(n * width, NEVER)
-    told = many.ravel() > 0
-    if sources.counts:
-        counting = sources.counting[kind].ravel()
-        counted = np.flatnonzero(told & counting)
-        told &= ~counting
-        if len(counted):
-            _count(sources, counted, first.ravel(), many.ravel(), within, track, at, newest, out, when)
-    cell = np.flatnonzero(told)
-    if len(cell):
-        of = cell // width
-        value, seen = newest(sources.rows[first.ravel()[cell]], of)
-        out[cell] = np.where(_fresh(seen, at[of], within[cell]), value, np.nan)
-        when[cell] = seen
-    out = out.reshape(n, width) * sources.factor[kind] + sources.offset[kind]
-    return out, when.reshape(n, width)
-
-
-def _count(
-    sources: Sources,
-    counted: np.ndarray,
-    first: np.ndarray,
-    many: np.ndarray,
-    within: np.ndarray,
-    track: np.ndarray,
-    at: np.ndarray,
-    newest: Newest,
-    out: np.ndarray,
-    when: np.ndarray,
-) -> None:
-    """Writes how many count into cells `counted` of `out`, and when the newest of them was measured."""
-    width = len(out) // len(track)
-    some = many[counted]
-    cell = np.repeat(counted, some)
-    place = np.repeat(first[counted] - (np.cumsum(some) - some), some) + np.arange(len(cell))
-    of, rows = cell // width, sources.rows[place]
-    value, seen = newest(rows, of)
-    counts = _fresh(seen, at[of], within[cell]) & (value >= sources.low[place])
-    counts &= (value <= sources.high[place]) & (rows != sources.row[track][of])
-    out[counted] = 0.0
-    these = np.flatnonzero(counts)
-    np.add.at(out, cell[these], 1.0)
-    np.maximum.at(when, cell[these], seen[these])
-
-
-def _fresh(seen: np.ndarray, at: np.ndarray, within_us: np.ndarray) -> np.ndarray:
-    heard = seen != NEVER
-    fresh: np.ndarray = heard & (np.abs(at - np.where(heard, seen, 0)) <= within_us)
-    return fresh

@@ -5,7 +5,8 @@ state before the first reading, `step` takes one reading of each of several trac
 holds have matured by the clock alone, `screen` which readings `step` need not see when nothing is running
 (None: it must see all), `sweep` takes many readings of calm tracks at once and says which of them `step`
 has to see one by one. Scoring ends here: raising and clearing is detectors/episode.py.
-No function changes its arguments; NaN and any finite value are fine.
+`sweep` writes into the state of the tracks that do not speak; no other function changes its arguments. NaN
+and any finite value are fine.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detectors.around import Key, Source
+from detectors.around import Key, Source, Sources
 from detectors.members import Member
+from detectors.newest import Newest
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -39,22 +41,28 @@ class Batch(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Several readings each of different tracks without an episode: a column a track, its oldest first. A
-    column that has fewer than others ends with rows of its last time and the value NaN."""
+    """Several readings each of different tracks without an episode. A column of the series has a sensor's,
+    its oldest first; one that has fewer than others ends with its last place and time, and the value NaN."""
 
+    track: np.ndarray  # i8 [n]
     kind: np.ndarray  # i4 [n]
-    at: np.ndarray  # i8 [T, n]
-    value: np.ndarray  # f8 [T, n]
-    readings: np.ndarray  # i8 [n]
-    inputs: np.ndarray | None = None  # f8 [T, n, sources]
+    columns: np.ndarray  # i8 [n], which column of the following is the track's
+    readings: np.ndarray  # i8 [m]
+    place: np.ndarray  # i8 [T, m], positions in the run
+    at: np.ndarray  # i8 [T, m]
+    value: np.ndarray  # f8 [T, m]
+    paused_us: np.ndarray  # i8 [m], blind time before the first
+    newest: Newest  # of other sensors
+    sources: Sources  # whom the tracks look at
 
 
 class Swept(NamedTuple):
     """What a block said of each track; all but `speaks` holds only where it does not speak."""
 
-    speaks: np.ndarray  # bool, a level may be met or a hold has begun: to be taken step by step
+    speaks: np.ndarray  # bool, a level is met and has held: to be taken step by step
     pending: np.ndarray  # bool, as in Scores, after the last reading
     running: np.ndarray  # bool
+    agrees: np.ndarray  # bool [T, n], as in Scores, of each reading
 
 
 class Scores(NamedTuple):
@@ -104,14 +112,12 @@ class Detector:
     tabulate: Callable[[Sequence[Bound]], Arrays]
     fresh: Callable[[Arrays, np.ndarray], Arrays]
     step: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]]
-    ripen: Callable[[Arrays, Arrays, Batch], Scores] | None = None
+    ripen: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]] | None = None
     screen: Callable[[Arrays, np.ndarray, np.ndarray], np.ndarray | None] | None = None
-    sweep: Callable[[Arrays, Arrays, Block], tuple[Arrays, Swept]] | None = None
+    sweep: Callable[[Arrays, Arrays, Block], Swept] | None = None
     looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways | groups
     compares: bool = False  # whether neighbours say something about the same cause
     bind_among: Callable[[Rule, Sensor, Category, float, Key], Bound] | None = None  # in place of `bind`
-    reconsider: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]] | None = None
-    """As `ripen`, where other sensors are looked at: their newest values may have changed what is met."""
     bind_group: Callable[[Rule, Category, tuple[Member, ...]], Bound] | None = None
     """In place of `bind` where sensors are judged together, at ticks: see `Told` and detectors/members.py."""
     each: bool = False  # a track for every selected sensor of a group, not one for the group
@@ -144,3 +150,10 @@ def no_scores(n: int) -> Scores:
         pending=np.zeros(n, bool),
         running=np.zeros(n, bool),
     )
+
+
+def nothing_swept(block: Block) -> Swept:
+    """Of a block that says nothing, to be written into."""
+    n = len(block.track)
+    nothing = np.zeros((3, n), bool)
+    return Swept(nothing[0], nothing[1], nothing[2], np.zeros((len(block.at), n), bool))

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores
+from detectors.compiled import compiled
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores, nothing_swept
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -73,73 +74,106 @@ def tabulate(bounds: Sequence[Bound]) -> Table:
 
 def fresh(table: Table, kind: np.ndarray) -> Chart:
     n = len(kind)
-    zero = np.zeros(n)
-    return Chart(np.zeros(n, np.int32), zero, zero, zero, np.zeros(n, np.int32), np.zeros(n, np.int64))
-
-
-class Judged(NamedTuple):
-    score: np.ndarray
-    out: np.ndarray  # bool, outside the limits
-    kept: np.ndarray  # bool, outside half of them
-    again: np.ndarray  # bool, it has been out for so long that learning begins anew
-
-
-@np.errstate(all="ignore")
-def _advance(own: Table, state: Chart, at: np.ndarray, value: np.ndarray) -> tuple[Chart, Judged]:
-    """One reading a track; `own` has a row for each."""
-    first = state.learned == 0
-    mean = np.where(first, value, state.mean)
-    average = np.where(first, value, (1 - own.weight) * state.average + own.weight * value)
-    sigma = np.sqrt(np.maximum(state.variance, own.floor**2))
-    score = (average - mean) / (sigma * np.sqrt(own.weight / (2 - own.weight)))
-    warm = state.learned >= own.warmup
-    out = warm & ~(np.abs(score) <= own.limit)
-    outs = np.where(out, state.out + 1, 0).astype(np.int32)
-    # Plain averages first, then exponential moments with the memory of one warm-up.
-    gain = 1.0 / np.minimum(state.learned + 1, np.maximum(own.warmup, 1))
-    off = value - mean
-    learns = ~out & np.isfinite(off**2)
-    again = outs >= 10 * own.warmup
-    chart = Chart(
-        np.where(again, 0, state.learned + learns).astype(np.int32),
-        np.where(learns, mean + gain * off, mean),
-        np.where(learns, (1 - gain) * (np.where(first, 0.0, state.variance) + gain * off**2), state.variance),
-        average,
-        np.where(again, 0, outs).astype(np.int32),
-        np.where(state.out == 0, at, state.since),
+    return Chart(
+        learned=np.zeros(n, np.int32),
+        mean=np.zeros(n),
+        variance=np.zeros(n),
+        average=np.zeros(n),
+        out=np.zeros(n, np.int32),
+        since=np.zeros(n, np.int64),
     )
-    return chart, Judged(score, out, warm & ~(np.abs(score) <= own.limit / 2), again)
+
+
+@compiled
+def _advance(
+    table: Table, kind: int, chart: Chart, track: int, at: int, value: float
+) -> tuple[float, bool, bool]:
+    """One reading of a track, in place: its score, whether that is outside the limits, and outside half of
+    them. A track that has been out for so long that learning begins anew is outside of nothing."""
+    weight, warmup = table.weight[kind], table.warmup[kind]
+    learned = chart.learned[track]
+    if learned == 0:
+        chart.mean[track] = chart.average[track] = value
+        chart.variance[track] = 0.0
+    else:
+        chart.average[track] = (1 - weight) * chart.average[track] + weight * value
+    mean, variance, out_before = chart.mean[track], chart.variance[track], chart.out[track]
+    sigma = np.sqrt(max(variance, table.floor[kind] ** 2))
+    score = (chart.average[track] - mean) / (sigma * np.sqrt(weight / (2 - weight)))
+    warm = learned >= warmup
+    out = warm and not abs(score) <= table.limit[kind]
+    outs = out_before + 1 if out else 0
+    if out_before == 0:
+        chart.since[track] = at
+    # Plain averages first, then exponential moments with the memory of one warm-up.
+    gain = 1.0 / min(learned + 1, max(warmup, 1))
+    off = value - mean
+    if not out and np.isfinite(off * off):
+        chart.mean[track] = mean + gain * off
+        chart.variance[track] = (1 - gain) * (variance + gain * off**2)
+        chart.learned[track] = learned + 1
+    chart.out[track] = outs
+    if outs >= 10 * warmup:
+        chart.learned[track] = chart.out[track] = 0
+        return score, False, False
+    return score, out, warm and not abs(score) <= table.limit[kind] / 2
+
+
+@compiled
+def _step(
+    table: Table, chart: Chart, kind: np.ndarray, at: np.ndarray, value: np.ndarray,
+    score: np.ndarray, out: np.ndarray, kept: np.ndarray,
+) -> None:  # fmt: skip
+    for i in range(len(kind)):
+        score[i], out[i], kept[i] = _advance(table, kind[i], chart, i, at[i], value[i])
+
+
+@compiled
+def _sweep(table: Table, chart: Chart, spare: Chart, swept: Swept, block: Block) -> None:
+    for i in range(len(block.track)):
+        track, kind, column = block.track[i], block.kind[i], block.columns[i]
+        _copy(chart, track, spare, 0)
+        for nth in range(block.readings[column]):
+            _, out, _ = _advance(table, kind, chart, track, block.at[nth, column], block.value[nth, column])
+            if out:
+                swept.speaks[i] = True
+                _copy(spare, 0, chart, track)
+                break
+
+
+@compiled
+def _copy(chart: Chart, track: int, to: Chart, place: int) -> None:
+    to.learned[place], to.mean[place], to.variance[place] = (
+        chart.learned[track], chart.mean[track], chart.variance[track],
+    )  # fmt: skip
+    to.average[place], to.out[place], to.since[place] = (
+        chart.average[track],
+        chart.out[track],
+        chart.since[track],
+    )
 
 
 def step(table: Table, state: Chart, batch: Batch) -> tuple[Chart, Scores]:
-    own = Table(*(array[batch.kind] for array in table))
-    chart, judged = _advance(own, state, batch.at, batch.value)
-    speaks = ~judged.again
-    scores = no_scores(len(batch.kind))._replace(
-        meets=np.where(judged.out & speaks, own.level, 0).astype(np.uint8),
-        keeps=np.where(judged.kept & speaks, own.level, 0).astype(np.uint8),
-        agrees=judged.out,
-        since=chart.since,
-        score=judged.score,
-        slot=np.zeros(len(batch.kind), np.uint8),
+    n = len(batch.kind)
+    chart = Chart(*(array.copy() for array in state))
+    score, out, kept = np.empty(n), np.zeros(n, bool), np.zeros(n, bool)
+    _step(table, chart, batch.kind, batch.at, batch.value, score, out, kept)
+    level = table.level[batch.kind]
+    scores = no_scores(n)._replace(
+        meets=np.where(out, level, 0).astype(np.uint8),
+        keeps=np.where(kept, level, 0).astype(np.uint8),
+        agrees=out,
+        since=chart.since.copy(),
+        score=score,
+        slot=np.zeros(n, np.uint8),
     )
     return chart, scores
 
 
-def sweep(table: Table, state: Chart, block: Block) -> tuple[Chart, Swept]:
-    own = Table(*(array[block.kind] for array in table))
-    speaks = np.zeros(len(block.kind), bool)
-    least = int(block.readings.min())
-    for row, (at, value) in enumerate(zip(block.at, block.value, strict=True)):
-        after, judged = _advance(own, state, at, value)
-        if row < least:
-            state, speaks = after, speaks | judged.out
-        else:
-            there = block.readings > row
-            state = Chart(*(np.where(there, new, old) for new, old in zip(after, state, strict=True)))
-            speaks = speaks | (there & judged.out)
-    nothing = np.zeros(len(speaks), bool)
-    return state, Swept(speaks, nothing, nothing)
+def sweep(table: Table, state: Chart, block: Block) -> Swept:
+    swept = nothing_swept(block)
+    _sweep(table, state, fresh(table, block.kind[:1]), swept, block)
+    return swept
 
 
 DETECTOR = Detector("ewma", bind, tabulate, fresh, step, sweep=sweep, compares=True)

@@ -16,6 +16,7 @@ import numpy as np
 from detectors.evidence import SHOWN_NEIGHBOURS, Neighbours, evidence, members_of, withdrawn
 from detectors.intake import NEVER, Run
 from detectors.memory import Memory
+from detectors.newest import outside
 from detectors.program import Lane, Program
 from detectors.rehome import fill
 from detectors.rounds import Rounds
@@ -212,10 +213,9 @@ class Partition(Memory):
         passed = self.intake.city[gateway] - self.last_received[row]
         passed -= self.intake.blind_total[gateway] - self.blind_at[row]
         clock = self.last_at[row] + np.maximum(passed, 0)
-        return tracks.ripe(track, clock, self.last_value[row], city_us, self._newest)
-
-    def _newest(self, rows: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.last_value[rows], self.last_at[rows]
+        return tracks.ripe(
+            track, clock, self.last_value[row], city_us, outside(self.last_value, self.last_at)
+        )
 
     def _gaps(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
         row = tracks.lane.row
@@ -243,14 +243,10 @@ class Partition(Memory):
         if not len(track):
             return []
         self.changed[row[track]] = True
-        clock = clock[track]
-
-        def newest(rows: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            heard = self.last_at[rows] != NEVER
-            age = np.where(heard, city_us - self.last_received[rows], 0)
-            return self.last_value[rows], np.where(heard, clock[of] - np.maximum(age, 0), NEVER)
-
-        return tracks.together(track, turn[track], clock, newest, city_us)
+        heard = self.last_at != NEVER
+        age = np.where(heard, city_us - self.last_received, 0)
+        newest = outside(self.last_value, np.where(heard, -np.maximum(age, 0), NEVER))
+        return tracks.together(track, turn[track], clock[track], newest, city_us)
 
     def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
         gateway, intake = tracks.lane.row, self.intake

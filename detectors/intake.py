@@ -92,8 +92,7 @@ class Intake:
         counts = segments["count"].astype(np.int64)
         segment = np.repeat(np.arange(len(segments)), counts)
         received = segments["received_at"][segment]
-        at = np.ascontiguousarray(records["time"])
-        value = np.ascontiguousarray(records["value"])
+        at, value = np.array(records["time"]), np.array(records["value"])
         in_time = (at <= received + FUTURE_SUSPECT_US) & (at >= EARLIEST_US)
         newest, ahead = np.full(len(segments), NEVER), np.zeros(len(segments), np.int64)
         filled = np.flatnonzero(counts)

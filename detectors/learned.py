@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detectors.compiled import compiled
+
 BINS = 48
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -50,75 +52,110 @@ def fresh(n: int, *, baseline: bool, line: bool) -> Learned:
     )
 
 
-@np.errstate(all="ignore")
 def against_baseline(
     state: Learned, at: np.ndarray, value: np.ndarray, calm: np.ndarray
 ) -> tuple[Learned, np.ndarray, np.ndarray]:
-    """The share by which each value departs from its hour's usual, and by which it fell below it; both 0
-    where the departure is too small to count. `calm`: nothing is open at this track."""
-    n = len(at)
-    rows = np.arange(n)
-    local = at + LOCAL_US
-    weekend = (local // DAY_US + 3) % 7 >= 5
-    column = local % DAY_US // HOUR_US + np.where(weekend, 24, 0)
-    usual = state.usual[rows, column].astype(np.float64)
-    size = state.size[rows, column].astype(np.float64)
-    times = state.times[rows, column].astype(np.int64)
-    first, newest, mean, square = state.course.T
-    first = np.where(first == 0, at, first)
-    known = (times >= LEAST_TIMES) & (at - first >= LEARN_US)
-    off = value - usual
-    high = np.abs(mean) + 1.645 * np.sqrt(np.maximum(square - mean**2, 0.0))
-    sigma = 4 * SIGMA_OF_MEAN_SIZE * size
-    share = np.abs(off) / np.maximum(np.abs(usual), 1e-12)
-    departs = np.where(np.abs(off) >= np.maximum(sigma, 0.05 * high), share, 0.0)
-    falls = np.where((off < 0) & (-off >= sigma), share, 0.0)
-    passed = np.clip(np.where(newest == 0, 0, at - newest), 0, HOUR_US)
-    pace = np.where(calm, 1.0, CALM)
-    weight = pace * np.maximum(1.0 / (times + 1), 24 * passed / MEMORY_US)
-    moved = np.where(times == 0, value, usual + weight * off)
-    sized = np.where(times == 0, 0.0, size + weight * (np.abs(off) - size))
-    slow = pace * np.maximum(passed / MEMORY_US, np.where(newest == 0, 1.0, 0.0))
-    young = at - first < MEMORY_US  # a plain mean at first
-    slow = np.maximum(slow, np.where(young, passed / np.maximum(at - first + passed, 1), 0.0))
-    new_usual, new_size, new_times = state.usual.copy(), state.size.copy(), state.times.copy()
-    new_usual[rows, column], new_size[rows, column] = moved, sized
-    new_times[rows, column] = np.minimum(times + 1, 60_000)
-    means = mean + slow * (value - mean), square + slow * (value**2 - square)
-    course = np.stack((first, at.astype(np.float64), *means), axis=1)
-    after = state._replace(usual=new_usual, size=new_size, times=new_times, course=course)
-    return after, np.where(known, departs, np.nan), np.where(known, falls, np.nan)
+    """A reading each of all tracks: `departs` and `falls` of each. `calm`: nothing is open at this track."""
+    after = Learned(*(array.copy() for array in state))
+    departs, falls = np.empty(len(at)), np.empty(len(at))
+    _each_baseline(after, at, value, calm, departs, falls)
+    return after, departs, falls
 
 
-@np.errstate(all="ignore")
 def against_line(
     state: Learned, at: np.ndarray, value: np.ndarray, temperature: np.ndarray, calm: np.ndarray
 ) -> tuple[Learned, np.ndarray, np.ndarray]:
-    """The residual of the line on temperature, in sigmas and in the value's unit, signed."""
-    first, newest, count, mt, mv, vt, cov, ve = state.line.T
+    """A reading each of all tracks: the residual of the line, in sigmas and in the value's unit, signed."""
+    after = Learned(*(array.copy() for array in state))
+    sigmas, residual = np.empty(len(at)), np.empty(len(at))
+    _each_line(after, at, value, temperature, calm, sigmas, residual)
+    return after, sigmas, residual
+
+
+@compiled
+def _each_baseline(
+    state: Learned,
+    at: np.ndarray,
+    value: np.ndarray,
+    calm: np.ndarray,
+    departs: np.ndarray,
+    falls: np.ndarray,
+) -> None:
+    for i in range(len(at)):
+        departs[i], falls[i] = depart(state, i, at[i], value[i], calm[i])
+
+
+@compiled
+def _each_line(
+    state: Learned, at: np.ndarray, value: np.ndarray, temperature: np.ndarray, calm: np.ndarray,
+    sigmas: np.ndarray, residual: np.ndarray,
+) -> None:  # fmt: skip
+    for i in range(len(at)):
+        sigmas[i], residual[i] = leave_line(state, i, at[i], value[i], temperature[i], calm[i])
+
+
+@compiled
+def depart(state: Learned, track: int, at: int, value: float, calm: bool) -> tuple[float, float]:
+    """Learns a reading, in place. The share by which it departs from its hour's usual, and by which it fell
+    below it; both 0 where the departure is too small to count, NaN while nothing is known."""
+    local = at + LOCAL_US
+    weekend = (local // DAY_US + 3) % 7 >= 5
+    column = local % DAY_US // HOUR_US + (24 if weekend else 0)
+    usual, size = float(state.usual[track, column]), float(state.size[track, column])
+    times = int(state.times[track, column])
+    course = state.course[track]
+    first, newest, mean, square = course[0], course[1], course[2], course[3]
+    if first == 0:
+        first = float(at)
+    departs, falls = np.nan, np.nan
+    off = value - usual
+    if times >= LEAST_TIMES and at - first >= LEARN_US:
+        high = abs(mean) + 1.645 * np.sqrt(max(square - mean**2, 0.0))
+        sigma = 4 * SIGMA_OF_MEAN_SIZE * size
+        share = abs(off) / max(abs(usual), 1e-12)
+        departs = share if abs(off) >= max(sigma, 0.05 * high) else 0.0
+        falls = share if off < 0 and -off >= sigma else 0.0
+    passed = 0.0 if newest == 0 else min(max(at - newest, 0.0), float(HOUR_US))
+    pace = 1.0 if calm else CALM
+    weight = pace * max(1.0 / (times + 1), 24 * passed / MEMORY_US)
+    state.usual[track, column] = value if times == 0 else usual + weight * off
+    state.size[track, column] = 0.0 if times == 0 else size + weight * (abs(off) - size)
+    state.times[track, column] = min(times + 1, 60_000)
+    slow = pace * max(passed / MEMORY_US, 1.0 if newest == 0 else 0.0)
+    if at - first < MEMORY_US:  # a plain mean at first
+        slow = max(slow, passed / max(at - first + passed, 1.0))
+    course[0], course[1] = first, float(at)
+    course[2], course[3] = mean + slow * (value - mean), square + slow * (value**2 - square)
+    return departs, falls
+
+
+@compiled
+def leave_line(
+    state: Learned, track: int, at: int, value: float, temperature: float, calm: bool
+) -> tuple[float, float]:
+    """Learns a reading, in place. The residual of the line on temperature, in sigmas and in the value's unit,
+    signed; NaN while it is not known, or the temperature is not."""
+    line = state.line[track]
+    first, newest, count, mt, mv, vt, cov, ve = (
+        line[0], line[1], line[2], line[3], line[4], line[5], line[6], line[7],
+    )  # fmt: skip
     heard = np.isfinite(temperature)
-    t = np.where(heard, temperature, mt)
-    first = np.where(first == 0, at, first)
-    slope = np.where(vt > 1e-9, cov / np.maximum(vt, 1e-9), 0.0)
-    residual = value - (mv + slope * (t - mt))
+    if first == 0:
+        first = line[0] = float(at)
+    if not heard:
+        return np.nan, np.nan
+    slope = cov / vt if vt > 1e-9 else 0.0
+    residual = value - (mv + slope * (temperature - mt))
+    passed = 0.0 if newest == 0 else min(max(at - newest, 0.0), float(HOUR_US))
+    weight = (1.0 if calm else CALM) * max(1.0 / (count + 1), passed / LINE_MEMORY_US)
+    dt, dv = temperature - mt, value - mv
+    line[1], line[2] = float(at), count + 1
+    line[3], line[4] = mt + weight * dt, mv + weight * dv
+    line[5] = (1 - weight) * (vt + weight * dt**2)
+    line[6] = (1 - weight) * (cov + weight * dt * dv)
+    if count >= 2:
+        line[7] = (1 - weight) * (ve + weight * residual**2)
+    if count < LEAST_FIT or vt < LEAST_SPREAD_K**2 or at - first < LEARN_US:
+        return np.nan, np.nan
     sigma = np.sqrt(ve)
-    known = heard & (count >= LEAST_FIT) & (vt >= LEAST_SPREAD_K**2) & (at - first >= LEARN_US)
-    passed = np.clip(np.where(newest == 0, 0, at - newest), 0, HOUR_US)
-    pace = np.where(calm, 1.0, CALM)
-    weight = np.where(heard, pace * np.maximum(1.0 / (count + 1), passed / LINE_MEMORY_US), 0.0)
-    dt, dv = t - mt, value - mv
-    line = np.stack(
-        (
-            first,
-            np.where(heard, at, newest).astype(np.float64),
-            count + heard,
-            mt + weight * dt,
-            mv + weight * dv,
-            (1 - weight) * (vt + weight * dt**2),
-            (1 - weight) * (cov + weight * dt * dv),
-            np.where(count >= 2, (1 - weight) * (ve + weight * residual**2), ve),
-        ),
-        axis=1,
-    )
-    ratio = np.where(sigma > 0, residual / np.where(sigma > 0, sigma, 1.0), 0.0)
-    return state._replace(line=line), np.where(known, ratio, np.nan), np.where(known, residual, np.nan)
+    return (residual / sigma if sigma > 0 else 0.0), residual

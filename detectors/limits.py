@@ -22,6 +22,7 @@ NO_SPAN = windows.RING - 1
 class Limits(NamedTuple):
     """The parameter table: [kinds, slots], [kinds, groups], [kinds, windows] or [kinds]."""
 
+    slots: np.ndarray  # [kinds], how many there are; the others are empty
     low: np.ndarray
     high: np.ndarray
     inside_out: np.ndarray
@@ -78,6 +79,7 @@ def tabulate(bounds: Sequence[Bound]) -> Limits:
     )
     slots, groups = (n, max(k, 1)), (n, max(g, 1))
     table = Limits(
+        slots=np.array([len(f.slots) for f in facts], np.int64),
         low=np.full(slots, np.inf),
         high=np.full(slots, -np.inf),
         inside_out=np.zeros(slots, bool),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Scores, Swept, no_scores
+from detectors.contract import Batch, Scores, no_scores
 
 NEVER = np.iinfo(np.int64).min
 KEEPS = 0.5  # an episode lasts while the score is at least this
@@ -40,13 +40,6 @@ def held(last: np.ndarray, at: np.ndarray, over: np.ndarray, hold_s: float) -> t
     when = np.maximum(np.maximum.accumulate(np.where(over, at, NEVER)), last)
     spoken = when != NEVER
     return when[-1], spoken & (at - np.where(spoken, when, at) <= hold_s * 1e6)
-
-
-def swept(marks: Marks) -> Swept:
-    """Of a block: a detector that scores carries on with every reading and waits for none."""
-    n = marks.score.shape[1]
-    speaks = np.logical_or.reduce(marks.score >= 1.0, axis=0)
-    return Swept(speaks, np.zeros(n, bool), np.ones(n, bool))
 
 
 def live(marks: Marks, level: np.ndarray, batch: Batch) -> Scores:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.intake import Run
+from detectors.newest import Newest
 from detectors.tracks import Series, Tracks
 
 SPARSE = 4
@@ -28,14 +29,13 @@ class Rounds:
     ) -> None:
         """Of the records at the positions `chosen`; `last_at` is what they must be newer than."""
         self._value, self._at = run.value, run.at
-        self._last_value, self._last_at = last_value, last_at
+        self._last_at = last_at
         self._arrange(chosen[np.argsort(run.row[chosen], kind="stable")], run.row)
         stale = self._stale()
         if stale.any():
             self._arrange(self._by_row[~stale], run.row)
         self._before = last_value[self.rows]
-        self._before_at = last_at[self.rows]
-        self._histories: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self.newest = Newest(last_value, last_at, self.rows, self._starts, self._by_row, run.value, run.at)
         self._agreed_before = [_agrees(t, self.rows) for t in tracks]
         self.agreed = [np.zeros(len(run.row), bool) for _ in tracks]
 
@@ -116,36 +116,6 @@ class Rounds:
             else:
                 value[i], agrees[i] = self._before[at[i]], self._agreed_before[lane][at[i]]
         return value, agrees
-
-    def newest(self, rows: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Newest values of `rows`, each as it stood before its position, and their times: the same however
-        the log is cut, whichever round they are read in."""
-        value, when = self._last_value[rows], self._last_at[rows]
-        if not len(self.rows):
-            return value, when
-        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-        here = self.rows[at] == rows
-        single = here & (self._starts[at + 1] - self._starts[at] == 1)
-        record = self._by_row[self._starts[at]]
-        taken = record < positions
-        value = np.where(single, np.where(taken, self._value[record], self._before[at]), value)
-        when = np.where(single, np.where(taken, self._at[record], self._before_at[at]), when)
-        several = np.flatnonzero(here & ~single)
-        for index in np.unique(at[several]).tolist():
-            of = several[at[several] == index]
-            records, values, times = self._history(index)
-            places = np.searchsorted(records, positions[of])
-            value[of], when[of] = values[places], times[places]
-        return value, when
-
-    def _history(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The records of a row, and what was known before the first and after each of them."""
-        if index not in self._histories:
-            records = self._by_row[self._starts[index] : self._starts[index + 1]]
-            values = np.concatenate((self._before[index : index + 1], self._value[records]))
-            times = np.concatenate((self._before_at[index : index + 1], self._at[records]))
-            self._histories[index] = records, values, times
-        return self._histories[index]
 
 
 def _agrees(tracks: Tracks, rows: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept
-from detectors.marks import NEVER, Marks, elapsed_s, live, swept
-from detectors.recursion import before, follow
+from detectors.compiled import compiled
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, nothing_swept
+from detectors.marks import NEVER, Marks, live
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -84,140 +84,136 @@ class Season(NamedTuple):
 
 
 def tabulate_facts(facts: Sequence[Facts]) -> Table:
-    return Table(*(np.array([getattr(f, name) for f in facts]) for name in Table._fields))
+    return Table(*(np.array([getattr(f, name) for f in facts], np.float64) for name in Table._fields))
 
 
 def fresh(table: Table, kind: np.ndarray) -> Season:
     n = len(kind)
     zero, never = np.zeros(n), np.full(n, NEVER)
     return Season(
-        never, never, np.zeros(n, np.int64), np.full((n, 24), np.nan),
-        zero, zero, zero, zero, zero, zero, np.full(n, np.inf), np.full(n, -np.inf), never,
+        never, never.copy(), np.zeros(n, np.int64), np.full((n, 24), np.nan),
+        zero, zero.copy(), zero.copy(), zero.copy(), zero.copy(), zero.copy(),
+        np.full(n, np.inf), np.full(n, -np.inf), never.copy(),
     )  # fmt: skip
 
 
-@np.errstate(all="ignore")
 def scan(table: Table, state: Season, at: np.ndarray, value: np.ndarray) -> tuple[Season, Marks]:
     """A block of readings [T, n]; `at` alike. `table` has a row for each column."""
-    known = np.isfinite(value) & (np.abs(value) < 1e100)
-    held = np.where(known, value, 0.0)
-    elapsed = elapsed_s(state.at, at)
-    first = np.where(state.first == NEVER, at[0], state.first)
-    count = state.seen + np.cumsum(known, axis=0)
-    baseline, usual = _seasons(table, state.baseline, at, held, known)
-    away = np.where(known & np.isfinite(usual), np.abs(held - usual), 0.0)
-    scored = known & np.isfinite(usual)
+    after = Season(*(array.copy() for array in state))
+    score, alert = np.empty(value.shape), np.zeros(value.shape, bool)
+    _scan(table, after, at, value, score, alert)
+    return after, Marks(score, alert)
+
+
+@compiled
+def _scan(
+    table: Table, state: Season, at: np.ndarray, value: np.ndarray, score: np.ndarray, alert: np.ndarray
+) -> None:
+    for column in range(value.shape[1]):
+        for row in range(len(value)):
+            found = _reading(table, column, state, column, at[row, column], value[row, column])
+            score[row, column], alert[row, column] = found
+
+
+@compiled
+def _sweep(table: Table, state: Season, spare: Season, swept: Swept, block: Block) -> None:
+    for i in range(len(block.track)):
+        track, column = block.track[i], block.columns[i]
+        _copy(state, track, spare, 0)
+        for nth in range(block.readings[column]):
+            at, value = block.at[nth, column], block.value[nth, column]
+            score, _ = _reading(table, block.kind[i], state, track, at, value)
+            if score >= 1.0:
+                swept.speaks[i] = True
+                _copy(spare, 0, state, track)
+                break
+
+
+@compiled
+def _copy(state: Season, track: int, to: Season, place: int) -> None:
+    to.first[place], to.at[place], to.seen[place] = state.first[track], state.at[track], state.seen[track]
+    to.baseline[place] = state.baseline[track]
+    to.short[place], to.short_mean[place] = state.short[track], state.short_mean[track]
+    to.short_square[place] = state.short_square[track]
+    to.long[place], to.long_mean[place] = state.long[track], state.long_mean[track]
+    to.long_square[place] = state.long_square[track]
+    to.lowest[place], to.highest[place] = state.lowest[track], state.highest[track]
+    to.spoke[place] = state.spoke[track]
+
+
+@compiled
+def _reading(table: Table, kind: int, state: Season, track: int, at: int, value: float) -> tuple[float, bool]:
+    """The score of one reading of a track, in place, and whether it would speak."""
+    if state.first[track] == NEVER:
+        state.first[track] = at
+    before = state.at[track]
+    elapsed = 0.0 if before == NEVER else max(at - before, 0) / 1e6
+    state.at[track] = at
+    if not (np.isfinite(value) and abs(value) < 1e100):
+        return 0.0, False
+    state.seen[track] += 1
+    count = state.seen[track]
+    hour = (at + LOCAL_US) % DAY_US // HOUR_US
+    usual = state.baseline[track, hour]
+    beyond = _extremes(table, kind, state, track, value)
+    if np.isnan(usual):
+        state.baseline[track, hour] = value
+        return 0.0, False
+    weight = table.weight[kind]
+    state.baseline[track, hour] = (1.0 - weight) * usual + weight * value
+    away = abs(value - usual)
     # Plain averages at first, then exponential memory.
-    gain = np.maximum(1.0 / np.maximum(count, 1), 1 - np.exp(-elapsed / table.memory_s))
-    gain = np.where(scored, gain, 0.0)
-    short, short_mean, short_square, z_short = _level(
-        table, state.short, state.short_mean, state.short_square, elapsed, table.short_s, away, scored, gain
-    )
-    long, long_mean, long_square, z_long = _level(
-        table, state.long, state.long_mean, state.long_square, elapsed, table.long_s, away, scored, gain
-    )
-    low, high, beyond = _extremes(table, state, held, known)
-    ready = scored & (count > table.quiet_readings) & (at - first >= table.quiet_s * 1e6)
-    score = np.maximum(z_short / table.short_limit, z_long / table.long_limit)
-    score = np.where(ready, np.maximum(np.maximum(score, beyond), 0.0), 0.0)
-    alert, spoke = _speak(table, state.spoke, at, score)
-    fresh_state = Season(
-        first, at[-1], count[-1], baseline, short, short_mean, short_square, long, long_mean, long_square,
-        low, high, spoke,
+    gain = max(1.0 / max(count, 1), 1 - np.exp(-elapsed / table.memory_s[kind]))
+    short = _level(
+        table, kind, state.short, state.short_mean, state.short_square, track,
+        elapsed, table.short_s[kind], away, gain,
     )  # fmt: skip
-    return fresh_state, Marks(score, alert)
+    long = _level(
+        table, kind, state.long, state.long_mean, state.long_square, track,
+        elapsed, table.long_s[kind], away, gain,
+    )  # fmt: skip
+    if count <= table.quiet_readings[kind] or at - state.first[track] < table.quiet_s[kind] * 1e6:
+        return 0.0, False
+    score = max(short / table.short_limit[kind], long / table.long_limit[kind])
+    score = max(score, beyond, 0.0)
+    spoke = state.spoke[track]
+    if score < 1.0 or (spoke != NEVER and at - spoke < table.refractory_s[kind] * 1e6):
+        return score, False
+    state.spoke[track] = at
+    return score, True
 
 
-def _seasons(
-    table: Table, baseline: np.ndarray, at: np.ndarray, value: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The baselines after the block, and what each reading found as its hour's baseline."""
-    hour = ((at + LOCAL_US) % DAY_US) // HOUR_US
-    columns = np.arange(value.shape[1])
-    baseline = baseline.copy()
-    usual = np.empty(value.shape)
-    if len(value) <= 8 * len(columns):
-        keep, adds = 1.0 - table.weight, table.weight * value
-        for row, here in enumerate(hour):
-            found = baseline[columns, here]
-            usual[row] = found
-            moved = np.where(np.isnan(found), value[row], keep * found + adds[row])
-            baseline[columns, here] = np.where(known[row], moved, found)
-        return baseline, usual
-    for column in columns:
-        weight = float(table.weight[column])
-        for h in range(24):
-            rows = np.flatnonzero(hour[:, column] == h)
-            if not len(rows):
-                continue
-            xs, ks = value[rows, column], known[rows, column]
-            start = baseline[column, h]
-            begin = 0
-            if np.isnan(start):
-                begin = int(ks.argmax()) + 1 if ks.any() else len(rows)
-                usual[rows[:begin], column] = np.nan
-                if not ks.any():
-                    continue
-                start = xs[begin - 1]
-            part = ks[begin:]
-            keep = np.where(part, 1.0 - weight, 1.0)[:, None]
-            add = np.where(part, weight * xs[begin:], 0.0)[:, None]
-            after = follow(np.array([start]), keep, add)[:, 0] if len(part) else np.empty(0)
-            usual[rows[begin:], column] = np.concatenate(([start], after))[:-1] if len(part) else after
-            baseline[column, h] = after[-1] if len(part) else start
-    return baseline, usual
-
-
+@compiled
 def _level(
-    table: Table,
-    level: np.ndarray,
-    mean: np.ndarray,
-    square: np.ndarray,
-    elapsed: np.ndarray,
-    span_s: np.ndarray,
-    away: np.ndarray,
-    scored: np.ndarray,
-    gain: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The average size of the residual and its moments after the block, and its z at each reading."""
-    most = 1.0 / (table.least_readings * span_s / table.short_s)
-    weight = np.where(scored, np.minimum(1 - np.exp(-elapsed / span_s), most), 0.0)
-    levels = follow(level, 1.0 - weight, weight * away)
-    means = follow(mean, 1.0 - gain, gain * levels)
-    squares = follow(square, 1.0 - gain, gain * levels**2)
-    m, q = before(mean, means), before(square, squares)
-    spread = np.sqrt(np.maximum(q - m**2, 0.0))
+    table: Table, kind: int, level: np.ndarray, mean: np.ndarray, square: np.ndarray, track: int,
+    elapsed: float, span_s: float, away: float, gain: float,
+) -> float:  # fmt: skip
+    """Moves the average size of the residual and its moments; how far it is from its mean, in spreads."""
+    most = 1.0 / (table.least_readings[kind] * span_s / table.short_s[kind])
+    weight = min(1 - np.exp(-elapsed / span_s), most)
+    now = (1.0 - weight) * level[track] + weight * away
+    m, q = mean[track], square[track]
+    level[track] = now
+    mean[track] = (1.0 - gain) * m + gain * now
+    square[track] = (1.0 - gain) * q + gain * now**2
+    spread = np.sqrt(max(q - m**2, 0.0))
     # What arithmetic cannot tell from no spread at all is none.
-    spread = np.maximum(np.maximum(spread, 1e-6 * np.sqrt(np.maximum(q, 0.0))), table.floor)
-    z = np.where(spread > 0, (levels - m) / np.where(spread > 0, spread, 1.0), np.where(levels > m, 1e6, 0.0))
-    return levels[-1], means[-1], squares[-1], z
+    spread = max(spread, 1e-6 * np.sqrt(max(q, 0.0)), table.floor[kind])
+    if spread > 0:
+        return float((now - m) / spread)
+    return 1e6 if now > m else 0.0
 
 
-def _extremes(
-    table: Table, state: Season, value: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The range after the block, and how many margins each reading left the range it found."""
-    lows = np.minimum(state.lowest, np.minimum.accumulate(np.where(known, value, np.inf), axis=0))
-    highs = np.maximum(state.highest, np.maximum.accumulate(np.where(known, value, -np.inf), axis=0))
-    low, high = before(state.lowest, lows), before(state.highest, highs)
-    room = table.margin * (high - low)
-    over = np.maximum(value - high, low - value)
-    counts = known & (table.margin > 0) & np.isfinite(room) & (over > table.floor)
-    return lows[-1], highs[-1], np.where(counts, over / np.maximum(room, 1e-300), 0.0)
-
-
-def _speak(
-    table: Table, spoke: np.ndarray, at: np.ndarray, score: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where it speaks: at its limit, unless it spoke within the refractory time."""
-    alert = np.zeros(score.shape, bool)
-    spoke = spoke.copy()
-    over = score >= 1.0
-    for row in np.flatnonzero(over.any(axis=1)):
-        silent = (spoke == NEVER) | (at[row] - spoke >= table.refractory_s * 1e6)
-        alert[row] = over[row] & silent
-        spoke = np.where(alert[row], at[row], spoke)
-    return alert, spoke
+@compiled
+def _extremes(table: Table, kind: int, state: Season, track: int, value: float) -> float:
+    """Widens the range; how many margins the reading left the range it found."""
+    low, high = state.lowest[track], state.highest[track]
+    state.lowest[track], state.highest[track] = min(low, value), max(high, value)
+    room = table.margin[kind] * (high - low)
+    over = max(value - high, low - value)
+    if table.margin[kind] <= 0 or not np.isfinite(room) or over <= table.floor[kind]:
+        return 0.0
+    return float(over / max(room, 1e-300))
 
 
 def bind(rule: Rule, sensor: Sensor | None, category: Category | None, gateway_s: float) -> Bound:
@@ -250,9 +246,11 @@ def step(table: Table, state: Season, batch: Batch) -> tuple[Season, Scores]:
     return after, live(marks, own.level, batch)
 
 
-def sweep(table: Table, state: Season, block: Block) -> tuple[Season, Swept]:
-    after, marks = scan(Table(*(array[block.kind] for array in table)), state, block.at, block.value)
-    return after, swept(marks)
+def sweep(table: Table, state: Season, block: Block) -> Swept:
+    swept = nothing_swept(block)
+    swept.running[:] = True
+    _sweep(table, state, fresh(table, block.kind[:1]), swept, block)
+    return swept
 
 
 DETECTOR = Detector("seasonal", bind, tabulate, fresh, step, sweep=sweep)

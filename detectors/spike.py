@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept
-from detectors.marks import NEVER, Marks, live, swept
-from detectors.recursion import before, follow
+from detectors.compiled import compiled
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, nothing_swept
+from detectors.marks import NEVER, Marks, live
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -72,141 +72,149 @@ class Spikes(NamedTuple):
 
 
 def tabulate_facts(facts: Sequence[Facts]) -> Table:
-    return Table(*(np.array([getattr(f, name) for f in facts]) for name in Table._fields))
+    return Table(*(np.array([getattr(f, name) for f in facts], np.float64) for name in Table._fields))
 
 
 def fresh(table: Table, kind: np.ndarray) -> Spikes:
     n = len(kind)
-    zero, count, never = np.zeros(n), np.zeros(n, np.int64), np.full(n, NEVER)
     return Spikes(
-        never, count, zero, count, np.full((n, 3), np.nan), np.full(n, np.inf), zero,
-        count, zero, zero, zero, never, zero, zero,
+        np.full(n, NEVER), np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.int64),
+        np.full((n, 3), np.nan), np.full(n, np.inf), np.zeros(n),
+        np.zeros(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n),
+        np.full(n, NEVER), np.zeros(n), np.zeros(n),
     )  # fmt: skip
 
 
-@np.errstate(all="ignore")
 def scan(table: Table, state: Spikes, at: np.ndarray, value: np.ndarray) -> tuple[Spikes, Marks]:
     """A block of readings [T, n]; `at` alike. `table` has a row for each column."""
-    known = np.isfinite(value) & (np.abs(value) < 1e100)
-    count = state.seen + np.cumsum(known, axis=0)
-    three = _recent(state.recent, value, known)  # [T, n, 3], before each reading
-    middle = _middle(three)
-    steps = np.abs(value - three[:, :, 2])
-    smallest = np.where(known & (steps > 0), steps, np.inf)
-    finest = np.minimum(state.step, np.minimum.accumulate(smallest, axis=0))
-    floor = np.where(table.resolution > 0, table.resolution, before(state.step, finest))
-    since, elapsed, interval, joined = _gaps(state, at, known, count)
-    usable = known & np.isfinite(middle) & (joined > 3)
-    off = np.where(usable, np.abs(value - middle), 0.0)
-    elapsed = np.minimum(elapsed, LONGEST_STEP_S)
-    gain = np.maximum(1 - np.exp(-elapsed / table.memory_s), 1.0 / np.maximum(count - 3, 1))
-    gain = np.where(usable, gain, 0.0)
-    sizes = follow(state.size, 1.0 - gain, gain * off)
-    scale = np.maximum(before(state.size, sizes), np.where(np.isfinite(floor), floor, 0.0))
-    ready = usable & (count > table.quiet_readings) & (scale > 0)
-    z = np.where(ready, np.minimum(off / np.where(scale > 0, scale, 1.0), 1e9), 0.0)
-    stays, records = _stays(table, state, at, z)
-    returns, departure = _returns(table, state, value, middle, z, known)
-    score = np.maximum(stays, returns)
-    recent = _recent(state.recent, np.vstack((value, value[-1:])), np.vstack((known, known[-1:])))[-1]
-    after = Spikes(
-        since, count[-1], interval, joined[-1], recent, finest[-1], sizes[-1], *departure, *records
-    )
+    after, score = Spikes(*(array.copy() for array in state)), np.empty(value.shape)
+    _scan(table, after, at, value, score)
     return after, Marks(score, score >= 1.0)
 
 
-def _gaps(
-    state: Spikes, at: np.ndarray, known: np.ndarray, count: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Time of the newest known reading, seconds since the one before at each row, the usual of that, and how
-    many readings came since the last gap: what was before a gap is no reference."""
-    rows = np.maximum.accumulate(np.where(known, np.arange(len(at))[:, None], -1), axis=0)
-    newest = np.where(rows >= 0, np.take_along_axis(at, np.maximum(rows, 0), axis=0), state.at)
-    last = before(state.at, newest)
-    elapsed = np.where(last == NEVER, 0, np.maximum(at - np.where(last == NEVER, at, last), 0)) / 1e6
-    gain = np.where(known, np.maximum(1.0 / np.maximum(count, 1), 0.01), 0.0)
-    usual = follow(state.interval, 1.0 - gain, gain * elapsed)
-    gap = known & (count > 10) & (elapsed > GAP * before(state.interval, usual))
-    place = np.cumsum(known, axis=0)
-    begun = np.maximum.accumulate(np.where(gap, place - 1, -state.joined), axis=0)
-    return newest[-1], elapsed, usual[-1], place - begun
+@compiled
+def _scan(table: Table, state: Spikes, at: np.ndarray, value: np.ndarray, score: np.ndarray) -> None:
+    for column in range(value.shape[1]):
+        for row in range(len(value)):
+            score[row, column] = _reading(table, column, state, column, at[row, column], value[row, column])
 
 
-def _recent(recent: np.ndarray, value: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The three newest known values before each row, oldest first."""
-    rows, columns = value.shape
-    out = np.empty((rows, columns, 3))
-    for column in range(columns) if rows > 8 * columns else ():
-        of = known[:, column]
-        all_known = np.concatenate((recent[column], value[of, column]))
-        number = np.concatenate(([0], np.cumsum(of)))[:-1]
-        for back in range(3):
-            out[:, column, back] = all_known[number + back]
-    if rows > 8 * columns:
-        return out
-    now = recent
-    for row in range(rows):
-        out[row] = now
-        shifted = np.concatenate((now[:, 1:], value[row][:, None]), axis=1)
-        now = np.where(known[row][:, None], shifted, now)
-    return out
-
-
-def _middle(three: np.ndarray) -> np.ndarray:
-    """The median of the last axis, NaN where one of the three is; numpy's own is made for many more."""
-    a, b, c = three[..., 0], three[..., 1], three[..., 2]
-    middle: np.ndarray = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-    return middle
-
-
-def _stays(
-    table: Table, state: Spikes, at: np.ndarray, z: np.ndarray
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Departures against the record of this epoch and the one before; only those beyond `least` set one."""
-    score = np.minimum(z / table.least, 0.999)
-    epoch = np.where(state.epoch == NEVER, at[0], state.epoch)
-    record, former = state.record, state.former
-    long = (table.epoch_s * 1e6).astype(np.int64)
-    for row in np.flatnonzero((z >= table.least).any(axis=1)):
-        passed = np.maximum((at[row] - epoch) // long, 0)
-        former = np.where(passed == 0, former, np.where(passed == 1, record, 0.0))
-        record = np.where(passed == 0, record, 0.0)
-        epoch = epoch + passed * long
-        limit = np.maximum(table.least, np.maximum(record, former))
-        score[row] = z[row] / limit
-        record = np.where(z[row] >= table.least, np.maximum(record, z[row]), record)
-    return score, (epoch, record, former)
-
-
-def _returns(
-    table: Table, state: Spikes, value: np.ndarray, middle: np.ndarray, z: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Departures that came back, at the reading that shows it."""
-    score = np.zeros(z.shape)
-    away, base, peak, strength = state.away, state.base, state.peak, state.strength
-    starts = np.flatnonzero(((z >= table.returned) & known).any(axis=1))
-    row, rows = 0, len(z)
-    while True:
-        if not away.any():
-            following = np.searchsorted(starts, row)
-            if following == len(starts):
+@compiled
+def _sweep(table: Table, state: Spikes, spare: Spikes, swept: Swept, block: Block) -> None:
+    for i in range(len(block.track)):
+        track, column = block.track[i], block.columns[i]
+        _copy(state, track, spare, 0)
+        for nth in range(block.readings[column]):
+            at, value = block.at[nth, column], block.value[nth, column]
+            if _reading(table, block.kind[i], state, track, at, value) >= 1.0:
+                swept.speaks[i] = True
+                _copy(spare, 0, state, track)
                 break
-            row = int(starts[following])
-        if row >= rows:
-            break
-        here, off = known[row], np.abs(value[row] - base)
-        out = here & (away > 0)
-        came = out & (off <= table.back * peak)
-        score[row] = np.where(came, strength / table.returned, 0.0)
-        tired = out & (away >= table.most)
-        begins = here & (away == 0) & (z[row] >= table.returned)
-        goes = out & ~came & ~tired
-        peak = np.where(begins, np.abs(value[row] - middle[row]), np.where(goes, np.maximum(peak, off), peak))
-        strength = np.where(begins, z[row], np.where(goes, np.maximum(strength, z[row]), strength))
-        base = np.where(begins, middle[row], base)
-        away = np.where(begins, 1, np.where(goes, away + 1, np.where(came | tired, 0, away)))
-        row += 1
-    return score, (away, base, peak, strength)
+
+
+@compiled
+def _copy(state: Spikes, track: int, to: Spikes, place: int) -> None:
+    to.at[place], to.seen[place], to.interval[place] = (
+        state.at[track],
+        state.seen[track],
+        state.interval[track],
+    )
+    to.joined[place], to.recent[place] = state.joined[track], state.recent[track]
+    to.step[place], to.size[place], to.away[place] = state.step[track], state.size[track], state.away[track]
+    to.base[place], to.peak[place] = state.base[track], state.peak[track]
+    to.strength[place], to.epoch[place] = state.strength[track], state.epoch[track]
+    to.record[place], to.former[place] = state.record[track], state.former[track]
+
+
+@compiled
+def _reading(table: Table, kind: int, state: Spikes, track: int, at: int, value: float) -> float:
+    """The score of one reading of a track, in place."""
+    if state.epoch[track] == NEVER:
+        state.epoch[track] = at
+    if not (np.isfinite(value) and abs(value) < 1e100):
+        return 0.0
+    state.seen[track] += 1
+    count = state.seen[track]
+    elapsed = _interval(state, track, at, count)
+    recent = state.recent[track]
+    middle, smallest = _middle(recent[0], recent[1], recent[2]), state.step[track]
+    if abs(value - recent[2]) > 0:
+        state.step[track] = min(smallest, abs(value - recent[2]))
+    recent[0], recent[1], recent[2] = recent[1], recent[2], value
+    z = 0.0
+    if np.isfinite(middle) and state.joined[track] > 3:
+        off, size = abs(value - middle), state.size[track]
+        gain = 1 - np.exp(-min(elapsed, LONGEST_STEP_S) / table.memory_s[kind])
+        gain = max(gain, 1.0 / max(count - 3, 1))
+        state.size[track] = (1.0 - gain) * size + gain * off
+        floor = table.resolution[kind] if table.resolution[kind] > 0 else smallest
+        scale = max(size, floor if np.isfinite(floor) else 0.0)
+        if count > table.quiet_readings[kind] and scale > 0:
+            z = min(off / scale, 1e9)
+    stays = _stays(table, kind, state, track, at, z)
+    return max(stays, _returns(table, kind, state, track, value, middle, z))
+
+
+@compiled
+def _interval(state: Spikes, track: int, at: int, count: int) -> float:
+    """Seconds since the known reading before. The usual of that is learned, and how many readings came since
+    the last gap: what was before a gap is no reference."""
+    last, usual = state.at[track], state.interval[track]
+    elapsed = 0.0 if last == NEVER else max(at - last, 0) / 1e6
+    gain = max(1.0 / max(count, 1), 0.01)
+    state.at[track] = at
+    state.interval[track] = (1.0 - gain) * usual + gain * elapsed
+    gap = count > 10 and elapsed > GAP * usual
+    state.joined[track] = 1 if gap else state.joined[track] + 1
+    return elapsed
+
+
+@compiled
+def _middle(a: float, b: float, c: float) -> float:
+    """The median, NaN where one of the three is."""
+    if np.isnan(a + b + c):
+        return np.nan
+    return max(min(a, b), min(max(a, b), c))
+
+
+@compiled
+def _stays(table: Table, kind: int, state: Spikes, track: int, at: int, z: float) -> float:
+    """A departure against the record of this epoch and the one before; only one beyond `least` sets one."""
+    least = table.least[kind]
+    if z < least:
+        return float(min(z / least, 0.999))
+    long = int(table.epoch_s[kind] * 1e6)
+    passed = max((at - state.epoch[track]) // long, 0)
+    if passed:
+        state.former[track] = state.record[track] if passed == 1 else 0.0
+        state.record[track] = 0.0
+        state.epoch[track] += passed * long
+    limit = max(least, max(state.record[track], state.former[track]))
+    state.record[track] = max(state.record[track], z)
+    return float(z / limit)
+
+
+@compiled
+def _returns(
+    table: Table, kind: int, state: Spikes, track: int, value: float, middle: float, z: float
+) -> float:
+    """A departure that came back, at the reading that shows it."""
+    if state.away[track] == 0:
+        if z >= table.returned[kind]:
+            state.away[track] = 1
+            state.base[track], state.peak[track] = middle, abs(value - middle)
+            state.strength[track] = z
+        return 0.0
+    off = abs(value - state.base[track])
+    if off <= table.back[kind] * state.peak[track]:
+        state.away[track] = 0
+        return float(state.strength[track] / table.returned[kind])
+    if state.away[track] >= table.most[kind]:
+        state.away[track] = 0
+        return 0.0
+    state.away[track] += 1
+    state.peak[track], state.strength[track] = max(state.peak[track], off), max(state.strength[track], z)
+    return 0.0
 
 
 def bind(rule: Rule, sensor: Sensor | None, category: Category | None, gateway_s: float) -> Bound:
@@ -234,9 +242,11 @@ def step(table: Table, state: Spikes, batch: Batch) -> tuple[Spikes, Scores]:
     return after, live(marks, own.level, batch)
 
 
-def sweep(table: Table, state: Spikes, block: Block) -> tuple[Spikes, Swept]:
-    after, marks = scan(Table(*(array[block.kind] for array in table)), state, block.at, block.value)
-    return after, swept(marks)
+def sweep(table: Table, state: Spikes, block: Block) -> Swept:
+    swept = nothing_swept(block)
+    swept.running[:] = True
+    _sweep(table, state, fresh(table, block.kind[:1]), swept, block)
+    return swept
 
 
 DETECTOR = Detector("spike", bind, tabulate, fresh, step, sweep=sweep)

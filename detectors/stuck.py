@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores
+from detectors.compiled import compiled
+from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores, nothing_swept
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -106,19 +107,28 @@ def step(table: Table, state: Run, batch: Batch) -> tuple[Run, Scores]:
     return Run(value, count, since), scores
 
 
-def sweep(table: Table, state: Run, block: Block) -> tuple[Run, Swept]:
-    """Calm tracks, reading by reading, but for what only a stuck one needs."""
-    last, repeats, since = state
-    longest = repeats
-    for row, (at, value) in enumerate(zip(block.at, block.value, strict=True)):
-        same = value == last
-        count = np.where(same, repeats + 1, 1).astype(np.int32)
-        there = block.readings > row
-        last, since = np.where(there, value, last), np.where(same | ~there, since, at)
-        repeats = np.where(there, count, repeats)
-        longest = np.maximum(longest, repeats)
-    long = longest >= table.repeats[block.kind]
-    return Run(last, repeats, since), Swept(long, np.zeros(len(long), bool), np.zeros(len(long), bool))
+def sweep(table: Table, state: Run, block: Block) -> Swept:
+    swept = nothing_swept(block)
+    _sweep(table, state, swept, block)
+    return swept
+
+
+@compiled
+def _sweep(table: Table, state: Run, swept: Swept, block: Block) -> None:
+    """Whoever repeats often enough speaks, at rest or not."""
+    for i in range(len(block.track)):
+        track, column = block.track[i], block.columns[i]
+        value, repeats, since = state.value[track], state.repeats[track], state.since[track]
+        for nth in range(block.readings[column]):
+            if block.value[nth, column] == value:
+                repeats += 1
+            else:
+                value, repeats, since = block.value[nth, column], 1, block.at[nth, column]
+            if repeats >= table.repeats[block.kind[i]]:
+                swept.speaks[i] = True
+                break
+        if not swept.speaks[i]:
+            state.value[track], state.repeats[track], state.since[track] = value, repeats, since
 
 
 def _resting(table: Table, kind: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Limits: is a value, or what it did over a window, or is to others, beyond one, and for how long.
 
-All categories run in one pass: each track has a row of slots (detectors/slots.py), each slot an interval
-that a column must lie in. Slots of a group must hold together; the level is the most severe group's. What
-other sensors tell (inputs) is looked at when the sensor itself reports, and at ticks while only it lacks.
+Each track has a row of slots (detectors/slots.py), each slot an interval that a column must lie in. Slots of
+a group must hold together; the level is the most severe group's. What other sensors tell (inputs) is looked
+at when the sensor itself reports, and at ticks while only it lacks. `_reading` is what one reading does to
+one track: windows and what is learned move, then slots begin, hold or end.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import numpy as np
 
 from detectors import learned, windows
 from detectors.binding import bind, bind_among
-from detectors.contract import NO_SLOT, Batch, Block, Detector, Scores, Swept, no_scores
+from detectors.compiled import compiled
+from detectors.contract import NO_SLOT, Batch, Block, Detector, Scores, Swept, no_scores, nothing_swept
 from detectors.learned import Learned
 from detectors.limits import NO_SPAN, Limits, tabulate
-from detectors.windows import RING, Ring, Spec
+from detectors.newest import gather_one
+from detectors.windows import Ring
 
 NEVER = np.iinfo(np.int64).min
 
@@ -27,12 +30,12 @@ class Holds(NamedTuple):
     start: np.ndarray  # i8, where the hold counts from (moved by blind time); NEVER: not met
     since: np.ndarray  # i8, the first reading that met it
     times: np.ndarray  # i4, readings in a row
-    head: np.ndarray  # [tracks, windows]
+    head: np.ndarray  # [tracks, windows], these five as in detectors/windows.py
     amount: np.ndarray  # [tracks, windows, RING]
     filled: np.ndarray
     last: np.ndarray
-    newest: np.ndarray  # [tracks, windows] the newest value that each saw
-    usual: np.ndarray  # detectors/learned.py
+    newest: np.ndarray
+    usual: np.ndarray  # these five as in detectors/learned.py
     size: np.ndarray
     bins: np.ndarray
     course: np.ndarray
@@ -43,18 +46,12 @@ class Holds(NamedTuple):
 def fresh(table: Limits, kind: np.ndarray) -> Holds:
     n, k, w = len(kind), table.low.shape[1], table.function.shape[1]
     _, baseline, line = table.parts[:3].tolist()
-    ring = windows.fresh(n * w)
-    own = learned.fresh(n, baseline=bool(baseline), line=bool(line))
     return Holds(
         np.full((n, k), NEVER),
         np.full((n, k), NEVER),
         np.zeros((n, k), np.int32),
-        ring.head.reshape(n, w),
-        ring.amount.reshape(n, w, RING),
-        ring.filled.reshape(n, w, RING),
-        ring.last.reshape(n, w),
-        ring.value.reshape(n, w),
-        *own,
+        *windows.fresh(n, w),
+        *learned.fresh(n, baseline=bool(baseline), line=bool(line)),
         np.full((n, 2 * baseline + 2 * line), np.nan),
     )
 
@@ -70,356 +67,313 @@ def screen(table: Limits, kind: np.ndarray, value: np.ndarray) -> np.ndarray | N
 
 
 def step(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
-    """Windows and what is learned move with every reading; most meet nothing and end nothing, and the rest is
-    not worked out for these."""
-    kind, at, inputs = batch.kind, batch.at, _inputs(table, batch)
-    if table.function.shape[1]:
-        state, _ = _turn(table, state, kind, at[None], batch.value[None], inputs[None])
-    if table.parts[1] or table.parts[2]:
-        state = _learn(table, state, kind, at, batch.value, inputs, batch.level == 0)
-    x = _looked_at(table, batch, state, inputs)
-    met, was = _met(table, kind, x), state.start != NEVER
-    busy = (met | was).any(axis=1) | (batch.level > 0)
-    of = np.flatnonzero(busy)
-    if len(of) == len(kind):
-        holds, scores = _held(table, (state.start, state.since, state.times), batch, x, met, was)
-        return state._replace(start=holds[0], since=holds[1], times=holds[2]), scores
-    calm = _calm(table, kind)
-    if not len(of):
-        return state, calm
-    some = Batch(*(array[of] for array in batch[:6]))
-    standing = state.start[of], state.since[of], state.times[of]
-    holds, scores = _held(table, standing, some, x[of], met[of], was[of])
-    start, since, times = state.start.copy(), state.since.copy(), state.times.copy()
-    start[of], since[of], times[of] = holds
-    for array, found in zip(calm, scores, strict=True):
-        array[of] = found
-    return state._replace(start=start, since=since, times=times), calm
+    after, scores = Holds(*(array.copy() for array in state)), no_scores(len(batch.kind))
+    inputs, _ = _inputs(table, batch)
+    _step(table, after, scores, *batch[:6], inputs, _desk(table))
+    return after, scores
 
 
-@np.errstate(invalid="ignore")
-def _held(
-    table: Limits,
-    standing: tuple[np.ndarray, np.ndarray, np.ndarray],
-    batch: Batch,
-    x: np.ndarray,
-    met: np.ndarray,
-    was: np.ndarray,
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Scores]:
-    """Since when and how often in a row each slot is met now, and what that says."""
-    kind, now = batch.kind, batch.at[:, None]
-    kept = (x >= table.keep_low[kind]) & (x <= table.keep_high[kind])
-    if table.parts[8]:
-        kept = (kept ^ table.inside_out[kind]) & ~np.isnan(x)
-    if table.parts[5]:
-        # Nobody looked at what others tell while the sensor itself was calm.
-        told = table.told[kind]
-        was = was & (~told | (was & ~told).any(axis=1)[:, None] | table.always[kind][:, None])
-    start = np.where(met, np.where(was, standing[0] + batch.paused_us[:, None], now), NEVER)
-    since = np.where(met, np.where(was, standing[1], now), NEVER)
-    count = np.where(met, np.where(was, standing[2], 0) + 1, 0).astype(np.int32)
-    return (start, since, count), _judged(table, batch, x, met, kept, start, since, count)
+def sweep(table: Limits, state: Holds, block: Block) -> Swept:
+    swept = nothing_swept(block)
+    _sweep(table, state, fresh(table, block.kind[:1]), swept, block, _desk(table))
+    return swept
 
 
-def _calm(table: Limits, kind: np.ndarray) -> Scores:
-    """Of tracks that meet nothing."""
-    return no_scores(len(kind))._replace(pending=table.waits[kind])
+def ripen(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
+    """What has held long enough by the clock alone; `batch` has the newest values, at the clock's time. What
+    others tell, and the hour, are looked at again."""
+    after, scores = Holds(*(array.copy() for array in state)), no_scores(len(batch.kind))
+    _ripen(table, after, scores, *batch[:6], *_inputs(table, batch), _desk(table))
+    return after, scores
 
 
-def _inputs(table: Limits, batch: Batch) -> np.ndarray:
-    width = int(table.parts[0])
-    if batch.inputs is None or not width:
-        return np.full((len(batch.kind), width), np.nan)
-    return batch.inputs
+def _inputs(table: Limits, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    if batch.inputs is None or batch.inputs_at is None:
+        shape = len(batch.kind), int(table.parts[0])
+        return np.full(shape, np.nan), np.full(shape, NEVER)
+    return batch.inputs, batch.inputs_at
 
 
-def sweep(table: Limits, state: Holds, block: Block) -> tuple[Holds, Swept]:
-    """Readings of calm tracks, as long as nothing is met: windows and what is learned move, holds do not."""
-    kind, (times, n) = block.kind, block.at.shape
-    inputs = np.full((times, n, int(table.parts[0])), np.nan) if block.inputs is None else block.inputs
-    speaks = (state.start != NEVER).any(axis=1)
-    newest = block.readings - 1, np.arange(n)
-    value, last, shown = block.value, state.last[None], state.shown[None]
-    if table.function.shape[1]:
-        heard = inputs
-        if times > 1 and inputs.shape[2]:
-            heard = np.where(np.isnan(value)[:, :, None], np.nan, inputs)
-        state, last = _turn(table, state, kind, block.at, value, heard)
-        state = state._replace(last=last[newest])
-    if table.parts[1] or table.parts[2]:
-        state, shown = _learn_all(table, state, block, inputs)
-        state = state._replace(shown=shown[newest])
-    if times == 1:
-        x = _columns(table, kind, block.at[0], value[0], last[0], inputs[0], shown[0])
-        speaks |= _met(table, kind, x).any(axis=1)
-    else:
-        flat = np.tile(kind, times)
-        by_reading = (times, n, -1) if n else (times, 0, 1)
-        last, shown = (
-            np.broadcast_to(a, (times, n, a.shape[2])).reshape(times * n, -1) for a in (last, shown)
-        )
-        x = _columns(table, flat, block.at.ravel(), value.ravel(), last, inputs.reshape(times * n, -1), shown)
-        speaks |= _met(table, flat, x).reshape(by_reading).any(axis=(0, 2))
-    return state, Swept(speaks, table.waits[kind], np.zeros(n, bool))
+class Desk(NamedTuple):
+    """Room to work in, for one track at a time."""
+
+    columns: np.ndarray  # f8, in the order of detectors/limits.py
+    x: np.ndarray  # f8 [slots], what each looks at
+    met: np.ndarray  # bool [slots]
+    kept: np.ndarray
+    inputs: np.ndarray  # f8 [sources], a part of `columns`
+    inputs_at: np.ndarray  # i8
 
 
-@np.errstate(invalid="ignore")
-def _met(table: Limits, kind: np.ndarray, x: np.ndarray) -> np.ndarray:
-    met: np.ndarray = (x >= table.low[kind]) & (x <= table.high[kind])
-    if table.parts[8]:
-        met ^= table.inside_out[kind]
-        met &= ~np.isnan(x)
-    return met
+def _desk(table: Limits) -> Desk:
+    slots, first = table.low.shape[1], 1 + table.function.shape[1]
+    sources, baseline, line = table.parts[:3].tolist()
+    columns = np.full(first + sources + 2 * baseline + 2 * line + 1, np.nan)
+    flags = np.zeros((2, slots), bool)
+    inputs = columns[first : first + sources]
+    return Desk(columns, np.zeros(slots), flags[0], flags[1], inputs, np.full(sources, NEVER))
 
 
-def _turn(
-    table: Limits, state: Holds, kind: np.ndarray, at: np.ndarray, value: np.ndarray, inputs: np.ndarray
-) -> tuple[Holds, np.ndarray]:
-    """The windows with these readings [T, n] in them, and what they showed after each [T, n, windows]."""
-    (times, n), w = at.shape, table.function.shape[1]
-    ring = Ring(
-        state.head.ravel(),
-        state.amount.reshape(-1, RING),
-        state.filled.reshape(-1, RING),
-        state.last.ravel(),
-        state.newest.ravel(),
-    )
-    spec = Spec(
-        table.function[kind].ravel(),
-        table.span_us[kind].ravel(),
-        table.need[kind].ravel(),
-        table.count_low[kind].ravel(),
-        table.count_high[kind].ravel(),
-    )
-    seen = np.repeat(value, w, axis=1)
-    if inputs.shape[2]:
-        channel = np.broadcast_to(table.channel[kind].astype(np.int64), (times, n, w))
-        of_others = np.take_along_axis(inputs, np.maximum(channel - 1, 0), axis=2)
-        seen = np.where(channel == 0, value[:, :, None], of_others).reshape(times, n * w)
-    when = np.repeat(at, w, axis=1)
-    used = np.flatnonzero(spec.span_us > NO_SPAN)
-    if len(used) == n * w:
-        ring, shown = windows.turn(spec, ring, when, seen)
-    else:
-        part, of_used = windows.turn(
-            Spec(*(array[used] for array in spec)),
-            Ring(*(array[used] for array in ring)),
-            when[:, used],
-            seen[:, used],
-        )
-        shown = np.repeat(ring.last[None], times, axis=0)
-        shown[:, used] = of_used
-        ring = Ring(*(array.copy() for array in ring))
-        for array, new in zip(ring, part, strict=True):
-            array[used] = new
-    turned = state._replace(
-        head=ring.head.reshape(n, w),
-        amount=ring.amount.reshape(n, w, RING),
-        filled=ring.filled.reshape(n, w, RING),
-        last=ring.last.reshape(n, w),
-        newest=ring.value.reshape(n, w),
-    )
-    return turned, shown.reshape(times, n, w)
+class Said(NamedTuple):
+    """`Scores` of one reading."""
+
+    meets: int
+    keeps: int
+    agrees: bool
+    since: int
+    slot: int
+    score: float
+    excess: float
+    grain: float
+    pending: bool
+    running: bool
 
 
-def _learn_all(table: Limits, state: Holds, block: Block, inputs: np.ndarray) -> tuple[Holds, np.ndarray]:
-    """Readings in turn, and what was shown after each [T, n, learned columns]."""
-    n = len(block.kind)
-    shown = np.full((*block.at.shape, state.shown.shape[1]), np.nan)
-    for nth, (at, value, told) in enumerate(zip(block.at, block.value, inputs, strict=True)):
-        of = np.flatnonzero(block.readings > nth)
-        calm = np.ones(len(of), bool)
-        if len(of) == n:
-            state = _learn(table, state, block.kind, at, value, told, calm)
-            shown[nth] = state.shown
+@compiled
+def _write(scores: Scores, i: int, said: Said) -> None:
+    scores.meets[i], scores.keeps[i], scores.agrees[i] = said.meets, said.keeps, said.agrees
+    scores.since[i], scores.slot[i], scores.score[i] = said.since, said.slot, said.score
+    scores.excess[i], scores.grain[i] = said.excess, said.grain
+    scores.pending[i], scores.running[i] = said.pending, said.running
+
+
+@compiled
+def _step(
+    table: Limits, state: Holds, scores: Scores,
+    kind: np.ndarray, at: np.ndarray, value: np.ndarray, paused_us: np.ndarray, level: np.ndarray,
+    slot: np.ndarray, inputs: np.ndarray, desk: Desk,
+) -> None:  # fmt: skip
+    for i in range(len(kind)):
+        for j in range(len(desk.inputs)):
+            desk.inputs[j] = inputs[i, j]
+        _reading(table, kind[i], state, i, at[i], value[i], paused_us[i], level[i] == 0, desk)
+        _write(scores, i, _judged(table, kind[i], state, i, at[i], int(level[i]), int(slot[i]), desk))
+
+
+@compiled
+def _sweep(table: Limits, state: Holds, spare: Holds, swept: Swept, block: Block, desk: Desk) -> None:
+    """A track that speaks is left as it was."""
+    for i in range(len(block.track)):
+        track, kind, column = block.track[i], block.kind[i], block.columns[i]
+        _copy(state, track, spare, 0)
+        for nth in range(block.readings[column]):
+            at = block.at[nth, column]
+            if len(desk.inputs):
+                place = block.place[nth, column]
+                gather_one(block.sources, track, at, block.newest, place, desk.inputs, desk.inputs_at)
+            paused_us = block.paused_us[column] if nth == 0 else 0
+            swept.pending[i], swept.running[i] = table.waits[kind], False
+            if not _reading(table, kind, state, track, at, block.value[nth, column], paused_us, True, desk):
+                continue
+            said = _judged(table, kind, state, track, at, 0, NO_SLOT, desk)
+            if said.meets > 0:
+                swept.speaks[i] = True
+                _copy(spare, 0, state, track)
+                break
+            swept.agrees[nth, i] = said.agrees
+            swept.pending[i], swept.running[i] = said.pending, said.running
+
+
+@compiled
+def _copy(state: Holds, track: int, to: Holds, place: int) -> None:
+    for j in range(state.start.shape[1]):
+        to.start[place, j], to.since[place, j] = state.start[track, j], state.since[track, j]
+        to.times[place, j] = state.times[track, j]
+    for j in range(state.head.shape[1]):
+        to.head[place, j], to.last[place, j] = state.head[track, j], state.last[track, j]
+        to.newest[place, j] = state.newest[track, j]
+        for bucket in range(windows.RING):
+            to.amount[place, j, bucket] = state.amount[track, j, bucket]
+            to.filled[place, j, bucket] = state.filled[track, j, bucket]
+    for j in range(state.usual.shape[1]):
+        to.usual[place, j], to.size[place, j] = state.usual[track, j], state.size[track, j]
+        to.bins[place, j] = state.bins[track, j]
+    for j in range(state.course.shape[1]):
+        to.course[place, j] = state.course[track, j]
+    for j in range(state.line.shape[1]):
+        to.line[place, j] = state.line[track, j]
+    for j in range(state.shown.shape[1]):
+        to.shown[place, j] = state.shown[track, j]
+
+
+@compiled
+def _reading(
+    table: Limits, kind: int, state: Holds, track: int, at: int, value: float, paused_us: int,
+    calm: bool, desk: Desk,
+) -> bool:  # fmt: skip
+    """What one reading does to one track, in place; whether it meets anything. `desk` has the inputs, and
+    then what each slot looks at and whether that meets and keeps it."""
+    _move(table, kind, state, track, at, value, calm, desk)
+    slots = table.slots[kind]
+    own_held = bool(table.always[kind])
+    for j in range(slots):
+        own_held |= state.start[track, j] != NEVER and not table.told[kind, j]
+    any_met = False
+    for j in range(slots):
+        x = desk.x[j] = _look(desk.columns, table.column[kind, j], table.minus[kind, j], table.per[kind, j])
+        inside_out = table.inside_out[kind, j]
+        met = _within(x, table.low[kind, j], table.high[kind, j], inside_out)
+        desk.met[j] = met
+        desk.kept[j] = _within(x, table.keep_low[kind, j], table.keep_high[kind, j], inside_out)
+        if not met:
+            state.start[track, j], state.since[track, j], state.times[track, j] = NEVER, NEVER, 0
             continue
-        part = Holds(*(array[of] for array in state))
-        part = _learn(table, part, block.kind[of], at[of], value[of], told[of], calm)
-        shown[nth, of] = part.shown
-        state = Holds(*(array.copy() for array in state))
-        for array, new in zip(state, part, strict=True):
-            array[of] = new
-    return state, shown
+        any_met = True
+        if state.start[track, j] == NEVER or (table.told[kind, j] and not own_held):
+            # Nobody looked at what others tell while the sensor itself was calm.
+            state.start[track, j], state.since[track, j], state.times[track, j] = at, at, 1
+        else:
+            state.start[track, j] += paused_us
+            state.times[track, j] += 1
+    return any_met
 
 
-def _learn(
-    table: Limits,
-    state: Holds,
-    kind: np.ndarray,
-    at: np.ndarray,
-    value: np.ndarray,
-    inputs: np.ndarray,
-    calm: np.ndarray,
-) -> Holds:
+@compiled
+def _ripen(
+    table: Limits, state: Holds, scores: Scores,
+    kind: np.ndarray, at: np.ndarray, value: np.ndarray, paused_us: np.ndarray, level: np.ndarray,
+    slot: np.ndarray, inputs: np.ndarray, inputs_at: np.ndarray, desk: Desk,
+) -> None:  # fmt: skip
+    first = 1 + table.function.shape[1]
+    for i in range(len(kind)):
+        of = kind[i]
+        for j in range(len(desk.inputs)):
+            desk.inputs[j] = inputs[i, j]
+        _lay_out(state, i, at[i], value[i], len(desk.inputs), desk.columns)
+        for j in range(table.slots[of]):
+            x = desk.x[j] = _look(desk.columns, table.column[of, j], table.minus[of, j], table.per[of, j])
+            was = state.start[i, j] != NEVER
+            met = was
+            if table.told[of, j]:
+                met = _within(x, table.low[of, j], table.high[of, j], table.inside_out[of, j])
+                if not met:
+                    state.start[i, j], state.since[i, j], state.times[i, j] = NEVER, NEVER, 0
+                elif not was:
+                    state.start[i, j], state.since[i, j], state.times[i, j] = at[i], at[i], 1
+                    by = table.column[of, j] - first
+                    if 0 <= by < inputs.shape[1] and inputs_at[i, by] != NEVER:
+                        state.since[i, j] = inputs_at[i, by]
+            desk.met[j] = desk.kept[j] = met
+        _write(scores, i, _judged(table, of, state, i, at[i], int(level[i]), int(slot[i]), desk))
+
+
+@compiled
+def _move(
+    table: Limits, kind: int, state: Holds, track: int, at: int, value: float, calm: bool, desk: Desk
+) -> None:
+    """Windows, and what is learned."""
+    inputs = desk.inputs
+    if state.head.shape[1]:
+        ring = Ring(state.head, state.amount, state.filled, state.last, state.newest)
+        for j in range(state.head.shape[1]):
+            span_us = table.span_us[kind, j]
+            if span_us <= NO_SPAN:
+                continue
+            channel = int(table.channel[kind, j])
+            windows.turn(
+                int(table.function[kind, j]), span_us, table.need[kind, j], table.count_low[kind, j],
+                table.count_high[kind, j], ring, track, j, at, inputs[channel - 1] if channel else value,
+            )  # fmt: skip
     own = Learned(state.usual, state.size, state.bins, state.course, state.line)
-    shown = []
-    if table.parts[1]:
-        own, departs, falls = learned.against_baseline(own, at, value, calm)
-        shown += [departs, falls]
-    if table.parts[2]:
-        which = np.maximum(table.temperature[kind], 0)
-        temperature = np.take_along_axis(inputs, which[:, None], axis=1)[:, 0]
-        own, sigmas, residual = learned.against_line(own, at, value, temperature, calm)
-        shown += [sigmas, residual]
-    return state._replace(
-        usual=own.usual,
-        size=own.size,
-        bins=own.times,
-        course=own.course,
-        line=own.line,
-        shown=np.stack(shown, axis=1),
-    )
+    column = 0
+    if state.usual.shape[1]:
+        state.shown[track, 0], state.shown[track, 1] = learned.depart(own, track, at, value, calm)
+        column = 2
+    if state.line.shape[1]:
+        temperature = inputs[max(table.temperature[kind], 0)]
+        sigmas, residual = learned.leave_line(own, track, at, value, temperature, calm)
+        state.shown[track, column], state.shown[track, column + 1] = sigmas, residual
+    _lay_out(state, track, at, value, len(inputs), desk.columns)
 
 
-def ripen(table: Limits, state: Holds, batch: Batch) -> Scores:
-    """What has held long enough by the clock alone; `batch` has the newest values, at the clock's time."""
-    x = _looked_at(table, batch, state, _inputs(table, batch))
-    met = state.start != NEVER
-    return _scores(table, batch, x, met, met, state.start, state.since, state.times)
+@compiled
+def _lay_out(state: Holds, track: int, at: int, value: float, inputs: int, columns: np.ndarray) -> None:
+    """The columns, but for the inputs, which are there."""
+    columns[0] = value
+    windows = state.last.shape[1]
+    for j in range(windows):
+        columns[1 + j] = state.last[track, j]
+    first = 1 + windows + inputs
+    for j in range(state.shown.shape[1]):
+        columns[first + j] = state.shown[track, j]
+    columns[-1] = (at + learned.LOCAL_US) % learned.DAY_US / learned.HOUR_US
 
 
-def reconsider(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
-    """The same after what others tell, or the hour, was looked at again."""
-    kind, inputs = batch.kind, _inputs(table, batch)
-    x = _looked_at(table, batch, state, inputs)
-    told, was = table.told[kind], state.start != NEVER
-    with np.errstate(invalid="ignore"):
-        met = ((x >= table.low[kind]) & (x <= table.high[kind])) & ~np.isnan(x)
-    met = np.where(told, met, was)
-    now = np.broadcast_to(batch.at[:, None], met.shape)
-    if batch.inputs_at is not None and inputs.shape[1]:
-        first = 1 + table.function.shape[1]
-        column = np.clip(table.column[kind].astype(np.int64) - first, 0, inputs.shape[1] - 1)
-        heard = np.take_along_axis(batch.inputs_at, column, axis=1)
-        by_input = (table.column[kind] >= first) & (table.column[kind] < first + inputs.shape[1])
-        seen = np.where(by_input & (heard != NEVER), heard, now)
-    else:
-        seen = now
-    fresh_now = met & ~was
-    start = np.where(fresh_now, now, np.where(met, state.start, NEVER))
-    since = np.where(fresh_now, seen, np.where(met, state.since, NEVER))
-    times = np.where(fresh_now, 1, np.where(met, state.times, 0)).astype(np.int32)
-    holds = state._replace(start=start, since=since, times=times)
-    return holds, _scores(table, batch, x, met, met, start, since, times)
+@compiled
+def _look(columns: np.ndarray, column: int, minus: int, per: int) -> float:
+    """What a slot looks at."""
+    x = columns[column]
+    if minus >= 0:
+        x -= columns[minus]
+    if per >= 0:
+        below = columns[per]
+        x = x / below if below != 0 else np.nan
+    return float(x)
 
 
-def _looked_at(table: Limits, batch: Batch, state: Holds, inputs: np.ndarray) -> np.ndarray:
-    return _columns(table, batch.kind, batch.at, batch.value, state.last, inputs, state.shown)
+@compiled
+def _within(x: float, low: float, high: float, inside_out: bool) -> bool:
+    if np.isnan(x):
+        return False
+    return (low <= x <= high) != inside_out
 
 
-def _columns(
-    table: Limits,
-    kind: np.ndarray,
-    at: np.ndarray,
-    value: np.ndarray,
-    last: np.ndarray,
-    inputs: np.ndarray,
-    shown: np.ndarray,
-) -> np.ndarray:
-    """What each slot looks at [n, slots]."""
-    column = table.column[kind]
-    if table.parts[4]:
-        return np.broadcast_to(value[:, None], column.shape)
-    parts = [value[:, None], last, inputs, shown]
-    if table.parts[3]:
-        local = (at + learned.LOCAL_US) % learned.DAY_US
-        parts.append((local / learned.HOUR_US)[:, None])
-    columns = np.concatenate(parts, axis=1)
-    flat, first = columns.ravel(), (np.arange(len(kind)) * columns.shape[1])[:, None]
-    x: np.ndarray = flat[first + column]
-    if table.parts[6]:
-        minus = table.minus[kind]
-        x = np.where(minus >= 0, x - flat[first + np.maximum(minus, 0)], x)
-    if table.parts[7]:
-        per = table.per[kind]
-        below = flat[first + np.maximum(per, 0)]
-        with np.errstate(all="ignore"):
-            x = np.where(per >= 0, x / np.where(below == 0, np.nan, below), x)
-    return x
-
-
-def _scores(
-    table: Limits,
-    batch: Batch,
-    x: np.ndarray,
-    met: np.ndarray,
-    kept: np.ndarray,
-    start: np.ndarray,
-    since: np.ndarray,
-    count: np.ndarray,
-) -> Scores:
-    """Most tracks meet and keep nothing: they cost no more than that."""
-    n = len(batch.kind)
-    of = np.flatnonzero(kept.any(axis=1) | met.any(axis=1) | (batch.level > 0))
-    if 2 * len(of) > n:
-        return _judged(table, batch, x, met, kept, start, since, count)
-    scores = _calm(table, batch.kind)
-    if len(of):
-        some = Batch(*(array[of] for array in batch[:6]))
-        part = _judged(table, some, x[of], met[of], kept[of], start[of], since[of], count[of])
-        for array, found in zip(scores, part, strict=True):
-            array[of] = found
-    return scores
-
-
+@compiled
 def _judged(
-    table: Limits,
-    batch: Batch,
-    x: np.ndarray,
-    met: np.ndarray,
-    kept: np.ndarray,
-    start: np.ndarray,
-    since: np.ndarray,
-    count: np.ndarray,
-) -> Scores:
-    kind, n = batch.kind, len(batch.kind)
-    rows = np.arange(n)
-    due = met & (count >= table.hold_reports[kind])
-    held = due & (batch.at[:, None] - start >= table.hold_us[kind])
-    group_slots, group_level = table.group_slots[kind], table.group_level[kind]
-    meets, by = _most_severe(held, group_slots, group_level)
-    keeps, by_kept = _most_severe(kept, group_slots, group_level)
-    raw, _ = _most_severe(met, group_slots, group_level)
-    lead = table.group_lead[kind]
-    known = np.where(batch.slot == NO_SLOT, 0, batch.slot)
-    slot = np.where(meets > 0, lead[rows, by], np.where(keeps > 0, lead[rows, by_kept], known))
-    member = (group_slots[rows, by][:, None] >> np.arange(x.shape[1], dtype=np.uint64)) & np.uint64(1)
-    score, side = x[rows, slot], table.side[kind, slot]
-    distance = np.where(table.inside_out[kind, slot], np.abs(score - table.centre[kind, slot]), score)
-    return Scores(
-        meets=meets,
-        keeps=keeps,
-        agrees=raw > 0,
-        since=np.where(member > 0, since, NEVER).max(axis=1),
-        slot=slot.astype(np.uint8),
-        score=score,
-        excess=side * (distance - table.edge[kind, slot]),
-        grain=table.grain[kind, slot],
-        pending=(due & ~held).any(axis=1) | _listening(table, kind, met),
-        running=np.asarray((met & ~table.told[kind] if table.parts[5] else met).any(axis=1)),
-    )
+    table: Limits, kind: int, state: Holds, track: int, at: int, level: int, slot: int, desk: Desk
+) -> Said:
+    met, held, kept, told = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    pending, running = False, False
+    for j in range(table.slots[kind]):
+        bit = np.uint64(1) << np.uint64(j)
+        if table.told[kind, j]:
+            told |= bit
+        if desk.kept[j]:
+            kept |= bit
+        if desk.met[j]:
+            met |= bit
+            running |= not table.told[kind, j]
+            if state.times[track, j] >= table.hold_reports[kind, j]:
+                if at - state.start[track, j] >= table.hold_us[kind, j]:
+                    held |= bit
+                else:
+                    pending = True
+    slots, levels = table.group_slots[kind], table.group_level[kind]
+    meets, by = _most_severe(slots, levels, held)
+    keeps, by_kept = _most_severe(slots, levels, kept)
+    raw, _ = _most_severe(slots, levels, met)
+    since = NEVER
+    if meets > 0:
+        slot = int(table.group_lead[kind, by])
+        for j in range(table.slots[kind]):
+            if slots[by] >> np.uint64(j) & np.uint64(1):
+                since = max(since, state.since[track, j])
+    elif keeps > 0:
+        slot = int(table.group_lead[kind, by_kept])
+    elif slot == NO_SLOT:
+        slot = 0
+    score = desk.x[slot]
+    distance = abs(score - table.centre[kind, slot]) if table.inside_out[kind, slot] else score
+    excess = table.side[kind, slot] * (distance - table.edge[kind, slot])
+    pending = pending or _listening(slots, table.group_told[kind], met | told)
+    grain = table.grain[kind, slot]
+    return Said(meets, keeps, raw > 0, since, slot, score, excess, grain, pending, running)
 
 
-def _listening(table: Limits, kind: np.ndarray, met: np.ndarray) -> np.ndarray:
-    """Tracks of which some group wants only what others tell."""
-    if not table.parts[5]:
-        return np.zeros(len(kind), bool)
-    level, _ = _most_severe(
-        met | table.told[kind],
-        np.where(table.group_told[kind], table.group_slots[kind], np.uint64(0)),
-        table.group_level[kind],
-    )
+@compiled
+def _listening(slots: np.ndarray, told: np.ndarray, bits: np.uint64) -> bool:
+    """Whether some group wants only what others tell."""
+    level, _ = _most_severe(slots * told, told, bits)
     return level > 0
 
 
-def _most_severe(flags: np.ndarray, slots: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Level and index of each row's first group whose slots are all set; groups stand most severe first."""
-    weights = np.uint64(1) << np.arange(flags.shape[1], dtype=np.uint64)
-    bits = np.where(flags, weights, np.uint64(0)).sum(axis=1, dtype=np.uint64)[:, None]
-    full = ((bits & slots) == slots) & (slots != 0)
-    first = full.argmax(axis=1)
-    rows = np.arange(len(flags))
-    return np.where(full[rows, first], level[rows, first], np.uint8(0)), first
+@compiled
+def _most_severe(slots: np.ndarray, level: np.ndarray, bits: np.uint64) -> tuple[int, int]:
+    """Level and index of the first group whose slots are all set; groups stand most severe first."""
+    for g in range(len(slots)):
+        if slots[g] and bits & slots[g] == slots[g]:
+            return int(level[g]), g
+    return 0, 0
 
 
 DETECTOR = Detector(
@@ -433,5 +387,4 @@ DETECTOR = Detector(
     sweep=sweep,
     compares=True,
     bind_among=bind_among,
-    reconsider=reconsider,
 )

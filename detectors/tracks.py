@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detectors import episode
-from detectors.around import Newest, gather
+from detectors.around import NEVER, NO_SOURCES
 from detectors.contract import Arrays, Batch, Block, Scores, Swept
+from detectors.newest import Newest, gather
 from detectors.program import Lane
 from detectors.schedule import open_at
 
@@ -95,24 +96,21 @@ class Tracks:
         """Readings of different rows, in order; notes in `agreed` which positions meet a level. `newest`
         knows other sensors as they stood before each position."""
         lane = self.lane
-        track = lane.track_of[series.row]
+        track = lane.track_of[series.row].astype(np.int64)
         mine = track >= 0
         screen, sweep = lane.detector.screen, lane.detector.sweep
         may = None if screen is None else screen(lane.table, lane.kind[track], series.value)
         if may is not None:
             mine &= (may & series.there).any(axis=0) | self.running[track]
-        if may is not None or (screen is not None and len(series.place) == 1):
-            sweep = None  # what is left may meet something, or one step does the same
-        if not mine.all():
-            columns = np.flatnonzero(mine)
+        columns = np.flatnonzero(mine)
+        if not len(columns):
+            return []
+        if sweep is not None:
+            columns = self._sweep(sweep, series, columns, track[columns], agreed, newest)
             if not len(columns):
                 return []
+        if len(columns) < len(mine):
             series, track = series.of(columns), track[columns]
-        if sweep is not None:
-            speaks = self._sweep(sweep, series, track, newest)
-            if not len(speaks):
-                return []
-            series, track = series.of(speaks), track[speaks]
         changes = []
         for nth, place in enumerate(series.place):
             of = np.flatnonzero(series.readings > nth)
@@ -123,39 +121,33 @@ class Tracks:
 
     def _sweep(
         self,
-        sweep: Callable[[Arrays, Arrays, Block], tuple[Arrays, Swept]],
+        sweep: Callable[[Arrays, Arrays, Block], Swept],
         series: Series,
+        columns: np.ndarray,
         track: np.ndarray,
+        agreed: np.ndarray,
         newest: Newest,
     ) -> np.ndarray:
         """Takes what is calm at once; the columns that are not."""
         calm = self.episodes.level[track] == 0
-        columns = np.arange(len(track))
-        if not calm.all():
-            columns = np.flatnonzero(calm)
-            if not len(columns):
-                return np.arange(len(track))
-            series, track = series.of(columns), track[columns]
-        lane = self.lane
-        block = Block(lane.kind[track], series.at, series.value, series.readings)
-        if lane.sources is not None:
-            place = series.place.ravel()
-            of = np.tile(track, len(series.place))
-            inputs, _ = gather(lane.sources, of, series.at.ravel(), lambda rows, n: newest(rows, place[n]))
-            block = block._replace(inputs=inputs.reshape(*series.at.shape, -1))
-        taken = _take(self.state, track)
-        state, swept = sweep(lane.table, taken, block)
-        quiet = ~swept.speaks
-        done = track
-        if not quiet.all():
-            done = track[quiet]
-            state, taken = _take(state, quiet), None
-            swept = _take(swept, quiet)
-            calm[columns[~quiet]] = False
-        _put(self.state, done, state, taken)
-        self.running[done], self.waiting[done] = swept.running, swept.pending
-        self.agrees[done] = False
-        return np.flatnonzero(~calm)
+        if not calm.any():
+            return columns
+        left, columns, track = columns[~calm], columns[calm], track[calm]
+        block = Block(
+            track, self.lane.kind[track], columns,
+            series.readings, series.place, series.at, series.value, series.paused_us,
+            newest, NO_SOURCES if self.lane.sources is None else self.lane.sources,
+        )  # fmt: skip
+        swept = sweep(self.lane.table, self.state, block)
+        speaks = swept.speaks.any()
+        done = np.flatnonzero(~swept.speaks) if speaks else slice(None)
+        self.running[track[done]], self.waiting[track[done]] = swept.running[done], swept.pending[done]
+        if self.lane.detector.compares:
+            last = series.readings[columns] - 1, np.arange(len(columns))
+            self.agrees[track[done]] = swept.agrees[last][done]
+            for nth, i in np.argwhere(swept.agrees).tolist():
+                agreed[series.place[nth, columns[i]]] |= not swept.speaks[i]
+        return np.sort(np.concatenate((left, columns[swept.speaks]))) if speaks or len(left) else left
 
     def _read(
         self,
@@ -180,7 +172,7 @@ class Tracks:
         level, slot = self.episodes.level[track], self.episodes.slot[track]
         batch = Batch(lane.kind[track], at, value, paused_us, level, slot)
         if lane.sources is not None:
-            inputs, when = gather(lane.sources, track, at, lambda rows, of: newest(rows, position[of]))
+            inputs, when = gather(lane.sources, track, at, newest, position)
             batch = batch._replace(inputs=inputs, inputs_at=when)
         taken = _take(self.state, track)
         state, scores = lane.detector.step(lane.table, taken, batch)
@@ -194,20 +186,17 @@ class Tracks:
     ) -> list[Change]:
         """Time has passed for these tracks; `clock` is what their sensors' clocks show."""
         lane = self.lane
+        if lane.detector.ripen is None:
+            return []
         zero = np.zeros(len(track), np.int64)
         level, slot = self.episodes.level[track], self.episodes.slot[track]
         batch = Batch(lane.kind[track], clock, value, zero, level, slot)
-        if lane.detector.ripen is None:
-            return []
-        if lane.sources is not None:
-            inputs, when = gather(lane.sources, track, clock, newest)
-            batch = batch._replace(inputs=inputs, inputs_at=when)
-        if lane.detector.reconsider is not None:
-            state, scores = lane.detector.reconsider(lane.table, _take(self.state, track), batch)
-            _put(self.state, track, state)
-        else:
-            scores = lane.detector.ripen(lane.table, _take(self.state, track), batch)
         position = np.full(len(track), -1)
+        if lane.sources is not None:
+            inputs, when = gather(lane.sources, track, clock, newest, position)
+            batch = batch._replace(inputs=inputs, inputs_at=when)
+        state, scores = lane.detector.ripen(lane.table, _take(self.state, track), batch)
+        _put(self.state, track, state)
         return self._decide(
             position, track, clock, value, zero, level, scores, reading=False, shown_at=city_us
         )
@@ -226,11 +215,13 @@ class Tracks:
     def together(
         self, track: np.ndarray, turn: np.ndarray, clock: np.ndarray, newest: Newest, city_us: int
     ) -> list[Change]:
-        """Of a tick, for groups: `clock` is what their first members' clocks show."""
+        """Of a tick, for groups: `clock` is what their first members' clocks show; the times of `newest`
+        are as seen from there, 0 now."""
         lane = self.lane
         assert lane.sources is not None
-        inputs, when = gather(lane.sources, track, clock, newest)
         zero = np.zeros(len(track), np.int64)
+        inputs, age = gather(lane.sources, track, zero, newest, zero)
+        when = np.where(age == NEVER, NEVER, age + clock[:, None])
         level, slot = self.episodes.level[track], self.episodes.slot[track]
         batch = Batch(lane.kind[track], clock, inputs[:, 0], zero, level, slot, inputs, when)
         state, scores = lane.detector.step(lane.table, _take(self.state, track), batch)

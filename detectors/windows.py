@@ -15,18 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors.recursion import before
+from detectors.compiled import compiled
 
 RING = 13
 FUNCTIONS = ("sum", "mean", "max", "min", "roc", "drop", "rise", "rate", "use", "count")
 SUM, MEAN, MAX, MIN, ROC, DROP, RISE, RATE, USE, COUNT = range(10)
 DAY_US = 86_400_000_000
-_EACH = np.arange(len(FUNCTIONS))
-_TIMED = np.isin(_EACH, (ROC, RATE))
-_TOTAL = np.isin(_EACH, (SUM, MEAN, RISE, COUNT))
-_HIGHEST = np.isin(_EACH, (MAX, DROP))
 _NEVER = np.iinfo(np.int64).min
-_FAR = np.iinfo(np.int64).max
 
 
 class Spec(NamedTuple):
@@ -40,155 +35,133 @@ class Spec(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """What is remembered. Per bucket a sum, an extreme, or (roc) the first value; and how many readings,
-    or (roc) the time of the first."""
+    """What is remembered, by track and window. Per bucket a sum, an extreme, or (roc) the first value; and
+    how many readings, or (roc) the time of the first."""
 
-    head: np.ndarray  # i8 [n], number of the newest bucket
-    amount: np.ndarray  # f8 [n, RING]
-    filled: np.ndarray  # i8 [n, RING]
-    last: np.ndarray  # f8 [n], the newest result
-    value: np.ndarray  # f8 [n], the newest value
+    head: np.ndarray  # i8 [n, w], number of the newest bucket
+    amount: np.ndarray  # f8 [n, w, RING]
+    filled: np.ndarray  # i8 [n, w, RING]
+    last: np.ndarray  # f8 [n, w], the newest result
+    value: np.ndarray  # f8 [n, w], the newest value
 
 
-def fresh(n: int) -> Ring:
+def fresh(n: int, w: int = 1) -> Ring:
     return Ring(
-        np.full(n, _NEVER),
-        np.zeros((n, RING)),
-        np.zeros((n, RING), np.int64),
-        np.full(n, np.nan),
-        np.full(n, np.nan),
+        np.full((n, w), _NEVER),
+        np.zeros((n, w, RING)),
+        np.zeros((n, w, RING), np.int64),
+        np.full((n, w), np.nan),
+        np.full((n, w), np.nan),
     )
 
 
 def step(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Ring, np.ndarray]:
-    """Add a reading to each window; what the windows then show. `at` is newer than all before."""
-    after, shown = turn(spec, ring, at[None], value[None])
-    return after, shown[0]
+    """Add a reading to the window of each track; what it then shows. `at` is newer than all before."""
+    after = Ring(*(array.copy() for array in ring))
+    _step(spec, after, at, value)
+    return after, after.last[:, 0].copy()
 
 
-@np.errstate(all="ignore")
-def turn(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> tuple[Ring, np.ndarray]:
-    """Add readings [T, n] to each window, in turn; what the windows showed after each."""
-    known = ~np.isnan(value)
-    every = bool(known.all())
-    newest = value if every else _newest(ring.value, value, known)
-    added = _added(spec, before(ring.value, newest), value)
-    head = (at - 1) // (spec.span_us // (RING - 1))
-    if not every:
-        head = np.maximum(np.maximum.accumulate(np.where(known, head, _NEVER), axis=0), ring.head)
-    timed, total, highest = _TIMED[spec.function], _TOTAL[spec.function], _HIGHEST[spec.function]
-    amounts, counts = np.empty((*at.shape, RING)), np.empty((*at.shape, RING), np.int64)
-    amount, count, last = ring.amount, ring.filled, ring.head
-    rows, here = np.arange(at.shape[1]), head % RING
-    for t, new in enumerate(added):
-        amounts[t], counts[t] = amount, count
-        amount, count = amounts[t], counts[t]
-        moved = np.flatnonzero(head[t] != last)
-        last = head[t]
-        if len(moved):
-            begun = ring.head[moved] if t == 0 else head[t - 1, moved]
-            gone = _numbers(last[moved]) > begun[:, None]
-            amount[moved], count[moved] = np.where(gone, 0.0, amount[moved]), np.where(gone, 0, count[moved])
-        of = rows if every else np.flatnonzero(known[t])
-        place = (rows, here[t]) if every else (of, here[t, of])
-        held, had, new, when = amount[place], count[place], new[of], at[t, of]
-        more = np.where(total[of], held + new, np.where(highest[of], np.fmax(held, new), np.fmin(held, new)))
-        amount[place] = np.where(had == 0, new, np.where(timed[of], held, more))
-        count[place] = np.where(timed[of], np.where(had == 0, when, had), had + 1)
-    shown = _shown(spec, at, value, head, amounts, counts)
-    if (spec.function == USE).any():
-        shown = np.where(spec.function == USE, added, shown)
-    if not every:
-        shown = np.where(known, shown, np.nan)
-    return Ring(last, amount, count, shown[-1], newest[-1]), shown
+@compiled
+def _step(spec: Spec, ring: Ring, at: np.ndarray, value: np.ndarray) -> None:
+    for i in range(len(at)):
+        function, span_us, need = spec.function[i], spec.span_us[i], spec.need[i]
+        turn(function, span_us, need, spec.low[i], spec.high[i], ring, i, 0, at[i], value[i])
 
 
-def _numbers(head: np.ndarray) -> np.ndarray:
-    """The number of the bucket that each place of the ring stands for, seen from the head."""
-    numbers: np.ndarray = head[:, None] - (head[:, None] - np.arange(RING)) % RING
-    return numbers
+@compiled
+def turn(
+    function: int, span_us: int, need: int, low: float, high: float,
+    ring: Ring, track: int, window: int, at: int, value: float,
+) -> None:  # fmt: skip
+    """Add a reading to one window, in place; what it shows is then its `last`."""
+    if np.isnan(value):
+        ring.last[track, window] = np.nan
+        return
+    amount, filled = ring.amount[track, window], ring.filled[track, window]
+    new = _added(function, low, high, value, ring.value[track, window])
+    ring.value[track, window] = value
+    begun = ring.head[track, window]
+    head = max(begun, (at - 1) // (span_us // (RING - 1)))
+    if head != begun:
+        ring.head[track, window] = head
+        for bucket in range(max(begun + 1, head - RING + 1), head + 1):
+            amount[bucket % RING], filled[bucket % RING] = 0.0, 0
+    here = head % RING
+    if filled[here] == 0:
+        amount[here] = new
+        filled[here] = at if function in (ROC, RATE) else 1
+    elif function not in (ROC, RATE):
+        filled[here] += 1
+        if function in (SUM, MEAN, RISE, COUNT):
+            amount[here] += new
+        elif function in (MAX, DROP):
+            amount[here] = max(amount[here], new)
+        elif function == MIN:
+            amount[here] = min(amount[here], new)
+    if function == USE:
+        ring.last[track, window] = new
+    elif function in (ROC, RATE):
+        ring.last[track, window] = _change(function == RATE, span_us, amount, filled, at, value)
+    else:
+        ring.last[track, window] = _shown(function, span_us, need, amount, filled, head, at, value)
 
 
-def _newest(start: np.ndarray, value: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The newest known value after each reading."""
-    if known.all():
-        return value
-    rows = np.maximum.accumulate(np.where(known, np.arange(len(value))[:, None], -1), axis=0)
-    return np.where(rows >= 0, np.take_along_axis(value, np.maximum(rows, 0), axis=0), start)
+@compiled
+def _added(function: int, low: float, high: float, value: float, before: float) -> float:
+    """What a reading adds to its window; of a counter its last step, NaN where it was changed."""
+    if function == RISE:
+        return value - before if value > before else 0.0
+    if function == COUNT:
+        return 1.0 if low <= value <= high else 0.0
+    if function == USE:
+        return value - before if value >= before else np.nan
+    return value
 
 
-def _added(spec: Spec, last: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """What each reading adds to its window; of a counter its last step, NaN where it was changed."""
-    function = spec.function
-    if not (function >= RISE).any():
-        return value
-    up = value - last
-    inside = (value >= spec.low) & (value <= spec.high)
-    value = np.where(function == RISE, np.fmax(up, 0.0), value)
-    value = np.where(function == COUNT, inside.astype(np.float64), value)
-    return np.where(function == USE, np.where(up >= 0, up, np.nan), value)
-
-
-def _shown(
-    spec: Spec, at: np.ndarray, value: np.ndarray, head: np.ndarray, amount: np.ndarray, count: np.ndarray
-) -> np.ndarray:
-    """What the windows show [T, n], of their buckets [T, n, RING] after each reading. Each kind of window is
-    worked out for those that are of it."""
-    timed = _TIMED[spec.function]
-    if not timed.any():
-        return _sums(spec, at, value, head, amount, count)
-    if timed.all():
-        return _changes(spec, at, value, amount, count)
-    shown = np.empty(at.shape)
-    of = np.flatnonzero(timed)
-    part = Spec(*(array[of] for array in spec))
-    shown[:, of] = _changes(part, at[:, of], value[:, of], amount[:, of], count[:, of])
-    of = np.flatnonzero(~timed)
-    part = Spec(*(array[of] for array in spec))
-    shown[:, of] = _sums(part, at[:, of], value[:, of], head[:, of], amount[:, of], count[:, of])
-    return shown
-
-
-def _changes(
-    spec: Spec, at: np.ndarray, value: np.ndarray, amount: np.ndarray, count: np.ndarray
-) -> np.ndarray:
-    inside = (count != 0) & (count >= (at - spec.span_us)[:, :, None])
-    oldest = np.where(inside, count, _FAR).reshape(-1, RING)
-    place = np.arange(len(oldest)), oldest.argmin(axis=1)
-    first = oldest[place].reshape(at.shape)
-    change = value - amount.reshape(-1, RING)[place].reshape(at.shape)
+@compiled
+def _change(
+    of_rate: bool, span_us: int, amount: np.ndarray, filled: np.ndarray, at: int, value: float
+) -> float:
+    """Against the oldest first value of a bucket that lies within the span."""
+    first, oldest = at, 0
+    for place in range(RING):
+        if filled[place] != 0 and at - span_us <= filled[place] < first:
+            first, oldest = filled[place], place
     passed = at - first
-    of_rate = spec.function == RATE
-    enough = (first < at) & (~of_rate | (2 * passed >= spec.span_us))
-    change = np.where(of_rate, change * DAY_US / np.maximum(passed, 1), change)
-    return np.where(enough, change, np.nan)
+    if passed == 0 or (of_rate and 2 * passed < span_us):
+        return np.nan
+    change = value - amount[oldest]
+    if of_rate:
+        change = change * DAY_US / passed
+    return float(change)
 
 
-def _sums(
-    spec: Spec, at: np.ndarray, value: np.ndarray, head: np.ndarray, amount: np.ndarray, count: np.ndarray
-) -> np.ndarray:
-    function = spec.function
-    shown = np.full(at.shape, np.nan)
-    if _TOTAL[function].any():
-        width = spec.span_us // (RING - 1)
+@compiled
+def _shown(
+    function: int, span_us: int, need: int,
+    amount: np.ndarray, filled: np.ndarray, head: int, at: int, value: float,
+) -> float:  # fmt: skip
+    readings = 0
+    for place in range(RING):
+        readings += filled[place]
+    if readings < need:
+        return np.nan
+    if function in (SUM, MEAN, RISE, COUNT):
+        width = span_us // (RING - 1)
         # The share of the oldest bucket that lies inside T.
-        share = 1.0 - (at - spec.span_us - (head - (RING - 1)) * width) / width
+        share = 1.0 - (at - span_us - (head - (RING - 1)) * width) / width
         eldest = (head + 1) % RING
-        sums = _weighed(amount, eldest, share)
-        shown = np.where(_TOTAL[function], sums, shown)
-        if (function == MEAN).any():
-            shown = np.where(function == MEAN, sums / _weighed(count, eldest, share), shown)
-    if _HIGHEST[function].any():
-        tops = np.where(count != 0, amount, -np.inf).max(axis=2)
-        shown = np.where(function == MAX, tops, np.where(function == DROP, tops - value, shown))
-    if (function == MIN).any():
-        shown = np.where(function == MIN, np.where(count != 0, amount, np.inf).min(axis=2), shown)
-    return np.where(count.sum(axis=2) < spec.need, np.nan, shown)
-
-
-def _weighed(amount: np.ndarray, eldest: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Sums of buckets, of the eldest the share."""
-    parts = amount.astype(np.float64).reshape(-1, RING)
-    parts[np.arange(len(parts)), eldest.ravel()] *= share.ravel()
-    sums: np.ndarray = parts.sum(axis=1).reshape(share.shape)
-    return sums
+        total, number = 0.0, 0.0
+        for place in range(RING):
+            weight = share if place == eldest else 1.0
+            total += weight * amount[place]
+            number += weight * filled[place]
+        return total / number if function == MEAN else total
+    extreme = np.nan
+    for place in range(RING):
+        if filled[place] != 0:
+            further = amount[place] > extreme if function in (MAX, DROP) else amount[place] < extreme
+            if further or np.isnan(extreme):
+                extreme = amount[place]
+    return extreme - value if function == DROP else extreme

@@ -24,6 +24,7 @@ from faust.types import TP
 from faust.types.streams import StreamT
 from prometheus_client import Counter, Gauge, Histogram
 
+from detectors.ready import make_ready
 from schemas import topics
 from streams import company
 from streams.app import DetectApp, build_app
@@ -90,18 +91,21 @@ class Detect:
         self._room = asyncio.Event()
         self._partitions: Partitions | None = None
         self._stands_by: Callable[[], bool] = lambda: False
+        self._begins = "the detectors are being compiled"
 
     def not_ready(self) -> str | None:
         held = self._partitions.held if self._partitions else {}
         if not held:
             # More workers than partitions to share: this one is ready to take over.
-            return None if self._stands_by() else "no partition assigned yet"
+            return None if self._stands_by() else self._begins
         return next((why for one in held.values() if (why := one.lane.not_ready())), None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, with a snapshot and a commit at the end. Raises whatever went wrong."""
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as resources:
+            compiling = asyncio.create_task(asyncio.to_thread(make_ready), name="detect: compile")
+            resources.callback(compiling.cancel)
             if not self._shared:
                 await company.refuse(self._kafka, self._worker, self._snapshots, joining=True)
             cluster_id, self._of_partitions = await _log(self._kafka)
@@ -131,6 +135,8 @@ class Detect:
             self._app = app
             self._stands_by = lambda: app.unassigned
             resources.push_async_callback(_stop, app)
+            await compiling
+            self._begins = "no partition assigned yet"
             await app.start()
             await self._until_stopped(stop, alerts, self._partitions)
 
