@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from cityvigil import gateways, trust
 from cityvigil import stack as local
+from cityvigil.guarding import Guarding
 from cityvigil.stack import Stack
 from ingest import service
 from schemas.reading import Quality
@@ -284,6 +285,7 @@ async def test_on_a_full_disk_nothing_is_answered_and_nothing_lost_when_there_is
     def is_closed(ingest: service.Ingest) -> bool:
         return "disk" in (ingest.not_ready() or "")
 
+    pool, guarding = AsyncConnectionPool(open=False), Guarding(lambda: None)
     async with running(an_ingest_on_it()) as ingest:
         assert await gateway.send([{"n": "p", "v": 1}], 1) == {"status": "stored"}
         share = 0.9
@@ -291,7 +293,7 @@ async def test_on_a_full_disk_nothing_is_answered_and_nothing_lost_when_there_is
         asked = [gateway.publish([{"n": "p", "v": n}], n) for n in range(2, 30)]
         plain = [{"n": "q", "t": now_us() / 1e6, "v": 7}]
         gateway.publish(plain)
-        async with trust.opened(stack.kafka, AsyncConnectionPool(open=False), PARTITIONS, now_us) as duty:
+        async with trust.opened(stack.kafka, pool, PARTITIONS, now_us, guarding) as duty:
             while (await duty.stream())["held"] != "disk":  # what the duty screen shows
                 await asyncio.sleep(0.05)
     stop = asyncio.Event()
@@ -304,7 +306,7 @@ async def test_on_a_full_disk_nothing_is_answered_and_nothing_lost_when_there_is
     for one in asked:
         assert await gateway.answer(one) == {"status": "stored"}
     await until(lambda: again.not_ready() is None, "it is ready again")
-    async with trust.opened(stack.kafka, AsyncConnectionPool(open=False), PARTITIONS, now_us) as duty:
+    async with trust.opened(stack.kafka, pool, PARTITIONS, now_us, guarding) as duty:
         while (await duty.stream())["held"] is not None:
             await asyncio.sleep(0.05)
     while len(found := await rows(stack, gateway.name)) < 30:
