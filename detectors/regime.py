@@ -130,10 +130,29 @@ def scan(model: Model, state: Running, at: np.ndarray, values: np.ndarray) -> tu
     spreads = np.where(heard[:, None], residual / model.spread, 0.0)
     z = np.clip(spreads, -model.winsor, model.winsor)
     averages = _averages(model, state.average, elapsed, heard, z)
-    share = np.maximum(np.abs(averages) / model.limit, np.abs(spreads) / model.row_limit)
-    score = np.where(heard, share.max(axis=1), 0.0)
+    share, single = np.abs(averages) / model.limit, np.abs(spreads) / model.row_limit
+    score = np.where(heard, np.maximum(share.max(axis=1), single.max(axis=1)), 0.0)
+    top = share.argmax(axis=1)
+    gross = np.flatnonzero(heard & (single.max(axis=1) >= 1.0))
+    top[gross] = _at_fault(model, at[gross], filled[gross], residual[gross])
     after = Running(at[-1:], on_for, averages[-1])
-    return after, GroupMarks(score, score >= 1.0, model.target[share.argmax(axis=1)])
+    return after, GroupMarks(score, score >= 1.0, model.target[top])
+
+
+def _at_fault(model: Model, at: np.ndarray, values: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Of each row the target without which the others are least strange: a grossly wrong column makes all
+    look wrong that are explained by it, so each in turn stands at what the others say of it (reconstruction:
+    Dunia and Qin 1998)."""
+    left = np.empty(residual.shape)
+    for i, column in enumerate(model.target.tolist()):
+        mended = values.copy()
+        mended[:, column] = np.clip(mended[:, column] - residual[:, i], -1e100, 1e100)
+        strange = mended[:, model.target] - product(_features(mended, at), model.weights) - model.offset
+        strange = np.abs(strange) / model.spread / model.row_limit
+        strange[:, i] = 0.0
+        left[:, i] = strange.max(axis=1)
+    found: np.ndarray = left.argmin(axis=1)
+    return found
 
 
 def _splits(values: np.ndarray) -> list[tuple[int, float]]:
