@@ -120,7 +120,8 @@ class Partition(Memory):
         heard = np.flatnonzero(run.live)
         if not len(heard):
             return []
-        rounds = Rounds(run, np.flatnonzero(run.scored), self.last_value, self.last_at, self.tracks)
+        scored = np.flatnonzero(run.scored)
+        rounds = Rounds(run, scored, self.last_value, self.last_at, self.tracks, self.place)
         row, first, last = rounds.rows, rounds.first, rounds.last
         blind, known = self.intake.blind_total[self.program.gateway[row]], self.last_at[row] != NEVER
         paused = np.minimum(blind - self.blind_at[row], run.at[first] - self.last_at[row])
@@ -132,6 +133,7 @@ class Partition(Memory):
             for part in series
             for change in tracks.read(part, rounds.agreed[i], rounds.newest)
         ]
+        rounds.over()
         found += self._checked(run, rounds)
         self.last_at[row], self.last_value[row] = run.at[last], run.value[last]
         self.last_received[row], self.blind_at[row] = run.received[last], blind
@@ -159,7 +161,7 @@ class Partition(Memory):
         seen = run.scored & np.isin(run.row, rows)
         seen[run.strange] = True
         self.checked_at[rows] = np.maximum(self.checked_at[rows], self.last_at[rows])
-        every = Rounds(run, np.flatnonzero(seen), self.last_value, self.checked_at, [])
+        every = Rounds(run, np.flatnonzero(seen), self.last_value, self.checked_at, [], self.place)
         nobody = np.zeros(len(run.row), bool)
         found = [
             (i, change)
@@ -167,6 +169,7 @@ class Partition(Memory):
             for part in every.series(np.zeros(len(every.rows), np.int64))
             for change in self.tracks[i].read(part, nobody, every.newest)
         ]
+        every.over()
         self.checked_at[every.rows] = run.at[every.last]
         self.checked_ahead = np.union1d(self.checked_ahead, rows)
         return found
@@ -214,7 +217,7 @@ class Partition(Memory):
         passed -= self.intake.blind_total[gateway] - self.blind_at[row]
         clock = self.last_at[row] + np.maximum(passed, 0)
         return tracks.ripe(
-            track, clock, self.last_value[row], city_us, outside(self.last_value, self.last_at)
+            track, clock, self.last_value[row], city_us, outside(self.last_value, self.last_at, self.place)
         )
 
     def _gaps(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:
@@ -245,7 +248,7 @@ class Partition(Memory):
         self.changed[row[track]] = True
         heard = self.last_at != NEVER
         age = np.where(heard, city_us - self.last_received, 0)
-        newest = outside(self.last_value, np.where(heard, -np.maximum(age, 0), NEVER))
+        newest = outside(self.last_value, np.where(heard, -np.maximum(age, 0), NEVER), self.place)
         return tracks.together(track, turn[track], clock[track], newest, city_us)
 
     def _gateways(self, tracks: Tracks, scope: np.ndarray, city_us: int) -> list[Change]:

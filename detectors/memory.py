@@ -11,6 +11,7 @@ import numpy as np
 
 from detectors.checked import Checks
 from detectors.intake import NEVER, Intake
+from detectors.newest import nowhere
 from detectors.program import Program
 from detectors.tracks import Tracks
 from schemas.alert import Alert
@@ -30,6 +31,7 @@ class Memory:
         self.last_received = np.full(n, NEVER)
         # The same of those that were only checked, where that is newer; rows of which it may be so.
         self.checked_at, self.checked_ahead = np.full(n, NEVER), np.empty(0, np.int64)
+        self.place = nowhere(n)  # room for detectors/rounds.py
         self.blind_at = np.zeros(n, np.int64)  # the gateway's blind time then
         self.heard_at = np.full(n, NEVER)  # newest event time of any reading
         self.heard_work = np.full(n, NEVER)  # the gateway's working time then

@@ -20,39 +20,32 @@ class Newest(NamedTuple):
 
     value: np.ndarray  # f8 [sensors]
     at: np.ndarray  # i8 [sensors], NEVER where nothing was heard
-    rows: np.ndarray  # i8, ascending
+    place: np.ndarray  # i4 [sensors], which of those rows it is, -1 of the others
     starts: np.ndarray  # i8 [rows + 1], their share of `records`
     records: np.ndarray  # i8, positions in the run, ascending for each row
     run_value: np.ndarray  # f8, by position
     run_at: np.ndarray
 
 
-_NOTHING = (
-    np.empty(0, np.int64),
-    np.zeros(1, np.int64),
-    np.empty(0, np.int64),
-    np.empty(0),
-    np.empty(0, np.int64),
-)
+_NO_RUN = np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
 
 
-def outside(value: np.ndarray, at: np.ndarray) -> Newest:
-    """Of no run."""
-    return Newest(value, at, *_NOTHING)
+def nowhere(sensors: int) -> np.ndarray:
+    """The `place` of sensors that a run has no records of."""
+    return np.full(sensors, -1, np.int32)
+
+
+def outside(value: np.ndarray, at: np.ndarray, place: np.ndarray) -> Newest:
+    """Of no run; `place` is `nowhere`."""
+    return Newest(value, at, place, *_NO_RUN)
 
 
 @compiled
 def newest_of(newest: Newest, row: int, position: int) -> tuple[float, int]:
     """Value and time of a sensor's newest record before `position`."""
-    low, high = 0, len(newest.rows)
-    while low < high:
-        middle = (low + high) // 2
-        if newest.rows[middle] < row:
-            low = middle + 1
-        else:
-            high = middle
-    if low < len(newest.rows) and newest.rows[low] == row:
-        for nth in range(newest.starts[low + 1] - 1, newest.starts[low] - 1, -1):
+    place = newest.place[row]
+    if place >= 0:
+        for nth in range(newest.starts[place + 1] - 1, newest.starts[place] - 1, -1):
             record = newest.records[nth]
             if record < position:
                 return newest.run_value[record], newest.run_at[record]

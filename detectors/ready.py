@@ -13,12 +13,12 @@ import numpy as np
 
 from detectors.around import NO_SOURCES
 from detectors.contract import Batch, Block, Detector
-from detectors.newest import gather, outside
+from detectors.newest import gather, nowhere, outside
 from detectors.registry import DETECTORS
 
 _NONE = np.empty(0, np.int64)
 _KIND = np.empty(0, np.int32)
-_NOWHERE = outside(np.empty(0), _NONE)
+_NOWHERE = outside(np.empty(0), _NONE, nowhere(0))
 
 
 def make_ready() -> None:

@@ -26,8 +26,10 @@ class Rounds:
         last_value: np.ndarray,
         last_at: np.ndarray,
         tracks: list[Tracks],
+        place: np.ndarray,
     ) -> None:
-        """Of the records at the positions `chosen`; `last_at` is what they must be newer than."""
+        """Of the records at the positions `chosen`; `last_at` is what they must be newer than. `place` is
+        detectors.newest.nowhere, and is that again when the rounds are `over`."""
         self._value, self._at = run.value, run.at
         self._last_at = last_at
         self._arrange(chosen[np.argsort(run.row[chosen], kind="stable")], run.row)
@@ -35,7 +37,8 @@ class Rounds:
         if stale.any():
             self._arrange(self._by_row[~stale], run.row)
         self._before = last_value[self.rows]
-        self.newest = Newest(last_value, last_at, self.rows, self._starts, self._by_row, run.value, run.at)
+        place[self.rows] = np.arange(len(self.rows))
+        self.newest = Newest(last_value, last_at, place, self._starts, self._by_row, run.value, run.at)
         self._agreed_before = [_agrees(t, self.rows) for t in tracks]
         self.agreed = [np.zeros(len(run.row), bool) for _ in tracks]
 
@@ -61,6 +64,9 @@ class Rounds:
                 times = np.concatenate((self._last_at[self.rows[i : i + 1]], at[span]))
                 stale[span] = times[1:] <= np.maximum.accumulate(times)[:-1]
         return stale
+
+    def over(self) -> None:
+        self.newest.place[self.rows] = -1
 
     @property
     def first(self) -> np.ndarray:

@@ -155,7 +155,7 @@ def _sweep(table: Limits, state: Holds, spare: Holds, swept: Swept, block: Block
     """A track that speaks is left as it was."""
     for i in range(len(block.track)):
         track, kind, column = block.track[i], block.kind[i], block.columns[i]
-        _copy(state, track, spare, 0)
+        _copy(table, kind, state, track, spare, 0)
         for nth in range(block.readings[column]):
             at = block.at[nth, column]
             if len(desk.inputs):
@@ -168,18 +168,20 @@ def _sweep(table: Limits, state: Holds, spare: Holds, swept: Swept, block: Block
             said = _judged(table, kind, state, track, at, 0, NO_SLOT, desk)
             if said.meets > 0:
                 swept.speaks[i] = True
-                _copy(spare, 0, state, track)
+                _copy(table, kind, spare, 0, state, track)
                 break
             swept.agrees[nth, i] = said.agrees
             swept.pending[i], swept.running[i] = said.pending, said.running
 
 
 @compiled
-def _copy(state: Holds, track: int, to: Holds, place: int) -> None:
-    for j in range(state.start.shape[1]):
+def _copy(table: Limits, kind: int, state: Holds, track: int, to: Holds, place: int) -> None:
+    for j in range(table.slots[kind]):
         to.start[place, j], to.since[place, j] = state.start[track, j], state.since[track, j]
         to.times[place, j] = state.times[track, j]
     for j in range(state.head.shape[1]):
+        if table.span_us[kind, j] <= NO_SPAN:
+            continue
         to.head[place, j], to.last[place, j] = state.head[track, j], state.last[track, j]
         to.newest[place, j] = state.newest[track, j]
         for bucket in range(windows.RING):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detectors.around import NEVER, Around, Source, by_category
-from detectors.newest import gather, outside
+from detectors.newest import gather, nowhere, outside
 from detectors.program import Lane, Program, compile_program
 from detectors.registry import DETECTORS
 from schemas.catalogue import catalogue
@@ -103,7 +103,7 @@ def test_what_others_tell_is_what_looking_at_each_of_them_says(program: Program)
         assert lane.sources is not None
         tracks = np.arange(len(lane.row))
         at = np.full(len(tracks), NOW_US)
-        inputs, when = gather(lane.sources, tracks, at, outside(value, heard), tracks)
+        inputs, when = gather(lane.sources, tracks, at, outside(value, heard, nowhere(len(value))), tracks)
         for track in tracks.tolist():
             for j, source in enumerate(lane.bound_of(track).sources):
                 assert (inputs[track, j], when[track, j]) == pytest.approx(
