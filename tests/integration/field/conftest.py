@@ -1,6 +1,4 @@
-"""One stack for all that speaks the field's protocols: names differ from test to test, so they share it.
-
-And a gateway for each test."""
+"""One stack for all that speaks the field's protocols: names differ from test to test, so they share it."""
 
 from __future__ import annotations
 
