@@ -4,9 +4,10 @@ A window is a ring of 13 buckets of T/12 (the current one and 12 full ones), so 
 with the reporting rate. Buckets are open on the left, (k T/12, (k+1) T/12]: twelve aligned ones are
 exactly the readings since T. Of the oldest bucket, partly outside, a sum takes the share inside, an
 extreme takes it whole, and a change uses its first reading only if that is inside.
-A window with too few reports in T has no value (NaN): it is "too sparse", not normal. A rise is the sum of
-the steps up (what a counter counted, what snow fell); `use` is the last step of a counter; `rate` is the
-change a day; `count` is how many values lay between two limits. A value that is not known (NaN) adds nothing.
+A window with too few reports in T, or none from its older half where more than one is needed, has no value
+(NaN): it is "too sparse", not normal. A rise is the sum of the steps up (what a counter counted, what snow
+fell); `use` is the last step of a counter; `rate` is the change a day; `count` is how many values lay
+between two limits. A value that is not known (NaN) adds nothing.
 """
 
 from __future__ import annotations
@@ -138,6 +139,15 @@ def _change(
 
 
 @compiled
+def _reaches_back(filled: np.ndarray, head: int) -> bool:
+    """Whether the readings cover half of T: many reports within minutes say nothing about a day."""
+    for back in range((RING - 1) // 2, RING):
+        if filled[(head - back) % RING] != 0:
+            return True
+    return False
+
+
+@compiled
 def _shown(
     function: int, span_us: int, need: int,
     amount: np.ndarray, filled: np.ndarray, head: int, at: int, value: float,
@@ -145,7 +155,7 @@ def _shown(
     readings = 0
     for place in range(RING):
         readings += filled[place]
-    if readings < need:
+    if readings < need or (need > 1 and function != DROP and not _reaches_back(filled, head)):
         return np.nan
     if function in (SUM, MEAN, RISE, COUNT):
         width = span_us // (RING - 1)

@@ -24,6 +24,7 @@ from simulators.beam import frequency_ratio
 from simulators.behaviours import behaviours
 from simulators.city import WHOLE, ZONES, City
 from simulators.faults import S_US, plant
+from simulators.homecare import HomecareNetwork
 from simulators.kinds import KINDS
 from simulators.scenario import Scenario, load, names
 from simulators.simulation import Simulation
@@ -117,6 +118,15 @@ def test_a_night_and_a_morning_of_the_whole_city_raise_nothing_live() -> None:
     log = CityLog(Simulation(city, (), START_US, step_s=60), registry)
     partition = Partition(compile_program(registry, default_rules(judgement_live=True), 0))
     raised = [a for entries in log.minutes(10 * 60) for a in partition.fold(entries) if a.mode == "live"]
+    assert [(a.rule, a.subject, a.evidence.text_en) for a in raised] == []
+
+
+def test_a_day_and_a_night_of_hundreds_of_elders_raise_nothing_live() -> None:
+    city = City.build(20267, zones=16, density=3, networks=(HomecareNetwork,))
+    registry = registry_of(city)
+    log = CityLog(Simulation(city, (), START_US, step_s=60), registry)
+    partition = Partition(compile_program(registry, default_rules(judgement_live=True), 0))
+    raised = [a for entries in log.minutes(24 * 60) for a in partition.fold(entries) if a.mode == "live"]
     assert [(a.rule, a.subject, a.evidence.text_en) for a in raised] == []
 
 

@@ -80,8 +80,15 @@ def test_aligned_readings_make_an_exact_sum() -> None:
 
 def test_one_report_is_too_sparse_for_a_change_or_a_mean() -> None:
     assert math.isnan(run("roc", [(START, 5.0)])[0])
-    shown = run("mean", [(START + i * MINUTE, 5.0) for i in range(4)], need=3)
+    shown = run("mean", [(START + i * 15 * MINUTE, 5.0) for i in range(4)], need=3)
     assert [math.isnan(x) for x in shown] == [True, True, False, False]
+
+
+def test_many_reports_within_minutes_do_not_fill_an_hour() -> None:
+    shown = run("rise", [(START + i * MINUTE, 5.0) for i in range(40)], need=2)
+    first_known = next(i for i, x in enumerate(shown) if not math.isnan(x))
+    assert 25 <= first_known <= 35
+    assert not any(math.isnan(x) for x in shown[first_known:])
 
 
 def test_after_a_gap_longer_than_the_span_nothing_old_counts() -> None:
