@@ -141,10 +141,10 @@ def _change(
 @compiled
 def _reaches_back(filled: np.ndarray, head: int) -> bool:
     """Whether the readings cover half of T: many reports within minutes say nothing about a day."""
+    older = 0
     for back in range((RING - 1) // 2, RING):
-        if filled[(head - back) % RING] != 0:
-            return True
-    return False
+        older += filled[(head - back) % RING]
+    return older > 0
 
 
 @compiled
