@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from detectors.compiled import compiled
 from detectors.contract import NO_SLOT, Bound, Scores
 
 NOTHING, RAISE, UPGRADE, DOWNGRADE, UPDATE, CLEAR = range(6)
 Word = Literal["raise", "upgrade", "downgrade", "update", "clear"]
 CHANGES: tuple[Word, ...] = ("raise", "raise", "upgrade", "downgrade", "update", "clear")  # 0 is never shown
-_NONE = np.uint8(9)  # milder than any level
 
 
 class Falls(NamedTuple):
@@ -64,61 +64,93 @@ def falls(bounds: Sequence[Bound]) -> Falls:
 def step(
     table: Falls,
     kind: np.ndarray,
-    state: Episodes,
+    episodes: Episodes,
+    track: np.ndarray,
     scores: Scores,
     at: np.ndarray,
     paused_us: np.ndarray,
     *,
     reading: bool = True,
-) -> tuple[Episodes, np.ndarray, np.ndarray]:
-    """One event for each track: new episodes, what changed (CHANGES), and what still waits for time.
+) -> tuple[np.ndarray, np.ndarray]:
+    """One event for each of different tracks, whose episodes change in place: what changed (CHANGES), and
+    what still waits for time. The other arrays have an element a track.
 
     Without a `reading` only time has passed: nothing is counted, holds may mature.
     """
-    active = state.level > 0
-    met = scores.meets > 0
-    raised = ~active & met
-    upgraded = active & met & (scores.meets < state.level)
-    if reading:
-        kept = (scores.keeps > 0) & (scores.keeps <= state.level)
-        falls_now = active & ~kept
-        first = falls_now & (state.falling == 0)
-        falling = np.where(falls_now, state.falling + 1, 0).astype(np.int32)
-        start = np.where(first, at, state.falling_start + paused_us)
-        to = np.where(first, scores.keeps, _severer(state.falling_to, scores.keeps))
+    change, waits = np.zeros(len(track), np.uint8), np.zeros(len(track), bool)
+    _step(table, episodes, scores, kind, track, at, paused_us, reading, change, waits)
+    return change, waits
+
+
+@compiled
+def _step(
+    table: Falls, episodes: Episodes, scores: Scores,
+    kind: np.ndarray, track: np.ndarray, at: np.ndarray, paused_us: np.ndarray, reading: bool,
+    change: np.ndarray, waits: np.ndarray,
+) -> None:  # fmt: skip
+    for i in range(len(track)):
+        of, level, meets = track[i], episodes.level[track[i]], scores.meets[i]
+        if level == 0:
+            if meets > 0:
+                change[i] = RAISE
+                _raised(episodes, of, scores, i)
+            continue
+        if reading:
+            _falls(episodes, of, scores.keeps[i], at[i], paused_us[i])
+        fall = level - 1
+        enough = episodes.falling[of] > 0 and episodes.falling[of] >= table.reports[kind[i], fall]
+        if 0 < meets < level:
+            change[i] = UPGRADE
+            episodes.worst[of] = _severer(episodes.worst[of], meets)
+            _moved(episodes, of, meets, scores, i)
+        elif enough and at[i] - episodes.falling_start[of] >= table.us[kind[i], fall]:
+            if episodes.falling_to[of] > 0:
+                change[i] = DOWNGRADE
+                _moved(episodes, of, episodes.falling_to[of], scores, i)
+            else:
+                change[i] = CLEAR
+                episodes.level[of], episodes.falling[of] = 0, 0
+        else:
+            waits[i] = enough
+            if reading and meets == level and scores.excess[i] >= 2 * episodes.mark[of]:
+                change[i] = UPDATE
+                episodes.mark[of] = max(scores.excess[i], scores.grain[i])
+        if change[i] != NOTHING:
+            episodes.seq[of] += 1
+
+
+@compiled
+def _raised(episodes: Episodes, of: int, scores: Scores, i: int) -> None:
+    """An episode that began when the last one did is the same one, so its numbers go on."""
+    same = scores.since[i] == episodes.since[of]
+    episodes.seq[of] = episodes.seq[of] + 1 if same else 1
+    episodes.since[of] = scores.since[i]
+    episodes.worst[of] = scores.meets[i]
+    _moved(episodes, of, scores.meets[i], scores, i)
+
+
+@compiled
+def _moved(episodes: Episodes, of: int, level: int, scores: Scores, i: int) -> None:
+    episodes.level[of], episodes.slot[of] = level, scores.slot[i]
+    episodes.mark[of] = max(scores.excess[i], scores.grain[i])
+    episodes.falling[of], episodes.falling_to[of] = 0, 0
+
+
+@compiled
+def _falls(episodes: Episodes, of: int, keeps: int, at: int, paused_us: int) -> None:
+    """Counts the reports in a row that do not keep the level."""
+    if 0 < keeps <= episodes.level[of]:
+        episodes.falling[of] = 0
+        return
+    if episodes.falling[of] == 0:
+        episodes.falling_start[of], episodes.falling_to[of] = at, keeps
     else:
-        falling, start, to = state.falling, state.falling_start, state.falling_to
-    column = np.maximum(state.level, 1) - 1
-    enough = active & (falling > 0) & (falling >= table.reports[kind, column])
-    left = enough & ~upgraded & (at - start >= table.us[kind, column])
-    cleared = left & (to == 0)
-    downgraded = left & (to > 0)
-    stays = active & ~upgraded & ~left
-    updated = stays & (scores.meets == state.level) & (scores.excess >= 2 * state.mark) & reading
-    change = np.select(
-        [raised, upgraded, downgraded, updated, cleared], [RAISE, UPGRADE, DOWNGRADE, UPDATE, CLEAR], NOTHING
-    )
-    again = raised & (scores.since == state.since)  # the same episode, so its numbers go on
-    moved = raised | upgraded | downgraded
-    level = np.where(raised | upgraded, scores.meets, np.where(left, to, state.level)).astype(np.uint8)
-    marked = moved | updated
-    settled = moved | cleared
-    episodes = Episodes(
-        level=level,
-        worst=np.where(raised, level, np.where(upgraded, _severer(state.worst, level), state.worst)),
-        seq=np.where(raised & ~again, 1, state.seq + (change != NOTHING)).astype(np.int32),
-        since=np.where(raised, scores.since, state.since),
-        slot=np.where(moved, scores.slot, state.slot),
-        mark=np.where(marked, np.maximum(scores.excess, scores.grain), state.mark),
-        falling=np.where(settled, 0, falling).astype(np.int32),
-        falling_start=start,
-        falling_to=np.where(settled, 0, to).astype(np.uint8),
-    )
-    waits = (level > 0) & enough & ~left & ~settled
-    return episodes, change.astype(np.uint8), waits
+        episodes.falling_start[of] += paused_us
+        episodes.falling_to[of] = _severer(episodes.falling_to[of], keeps)
+    episodes.falling[of] += 1
 
 
-def _severer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+@compiled
+def _severer(a: int, b: int) -> int:
     """The more severe of two levels, none being the mildest."""
-    worst = np.minimum(np.where(a == 0, _NONE, a), np.where(b == 0, _NONE, b))
-    return np.where(worst == _NONE, 0, worst).astype(np.uint8)
+    return max(a, b) if a == 0 or b == 0 else min(a, b)

@@ -11,8 +11,9 @@ import time
 
 import numpy as np
 
+from detectors import episode
 from detectors.around import NO_SOURCES
-from detectors.contract import Batch, Block, Detector
+from detectors.contract import Batch, Block, Detector, no_scores
 from detectors.newest import gather, nowhere, outside
 from detectors.registry import DETECTORS
 
@@ -26,6 +27,7 @@ def make_ready() -> None:
         if detector.sweep is not None:
             _ask(detector)
     gather(NO_SOURCES, _NONE, _NONE, _NOWHERE, _NONE)
+    episode.step(episode.falls([]), _KIND, episode.fresh(0), _NONE, no_scores(0), _NONE, _NONE)
 
 
 def _ask(detector: Detector) -> None:

@@ -271,17 +271,18 @@ class Tracks:
         if not len(of):
             return []
         track, before = track[of], level[of]
-        episodes, change, waits = episode.step(
+        episodes = self.episodes
+        change, waits = episode.step(
             self.lane.falls,
             self.lane.kind[track],
-            _take(self.episodes, track),
+            episodes,
+            track,
             Scores(*(a[of] for a in scores)),
             at[of],
             paused_us[of],
             reading=reading,
         )
-        _put(self.episodes, track, episodes)
-        self.running[track] |= episodes.level > 0
+        self.running[track] |= episodes.level[track] > 0
         self.waiting[track] |= waits
         return [
             Change(
@@ -289,10 +290,10 @@ class Tracks:
                 track=int(track[i]),
                 change=episode.CHANGES[change[i]],
                 at=int(at[of[i]]) if shown_at is None else shown_at,
-                level=int(episodes.level[i] or before[i]),
-                worst=int(episodes.worst[i]),
-                seq=int(episodes.seq[i]),
-                since=int(episodes.since[i]),
+                level=int(episodes.level[track[i]] or before[i]),
+                worst=int(episodes.worst[track[i]]),
+                seq=int(episodes.seq[track[i]]),
+                since=int(episodes.since[track[i]]),
                 slot=int(scores.slot[of[i]]),
                 score=float(scores.score[of[i]]),
                 value=float(value[of[i]]),
