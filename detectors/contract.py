@@ -4,7 +4,8 @@
 state before the first reading, `step` takes one reading of each of several tracks, `ripen` says what
 holds have matured by the clock alone, `screen` which readings `step` need not see when nothing is running
 (None: it must see all), `sweep` takes many readings of calm tracks at once and says which of them `step`
-has to see one by one. Scoring ends here: raising and clearing is detectors/episode.py.
+has to see one by one, in a `room` that is made once. Scoring ends here: raising and clearing is
+detectors/episode.py.
 `sweep` writes into the state of the tracks that do not speak; no other function changes its arguments. NaN
 and any finite value are fine.
 """
@@ -25,6 +26,8 @@ from schemas.registry import Sensor
 from schemas.rule import Rule
 
 NO_SLOT = 255
+ONE_TRACK = np.zeros(1, np.int32)
+"""The kind of the only track of a room."""
 
 
 class Batch(NamedTuple):
@@ -114,7 +117,8 @@ class Detector:
     step: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]]
     ripen: Callable[[Arrays, Arrays, Batch], tuple[Arrays, Scores]] | None = None
     screen: Callable[[Arrays, np.ndarray, np.ndarray], np.ndarray | None] | None = None
-    sweep: Callable[[Arrays, Arrays, Block], Swept] | None = None
+    sweep: Callable[[Arrays, Arrays, Block, Arrays], Swept] | None = None
+    room: Callable[[Arrays], Arrays] | None = None  # of a table: where `sweep` puts a track aside
     looks_at: str = field(default="readings")  # readings | gaps (a sensor's silence) | gateways | groups
     compares: bool = False  # whether neighbours say something about the same cause
     bind_among: Callable[[Rule, Sensor, Category, float, Key], Bound] | None = None  # in place of `bind`

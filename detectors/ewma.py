@@ -15,7 +15,18 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores, nothing_swept
+from detectors.contract import (
+    ONE_TRACK,
+    Batch,
+    Block,
+    Bound,
+    Detector,
+    Fall,
+    Scores,
+    Swept,
+    no_scores,
+    nothing_swept,
+)
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -170,10 +181,14 @@ def step(table: Table, state: Chart, batch: Batch) -> tuple[Chart, Scores]:
     return chart, scores
 
 
-def sweep(table: Table, state: Chart, block: Block) -> Swept:
+def room(table: Table) -> Chart:
+    return fresh(table, ONE_TRACK)
+
+
+def sweep(table: Table, state: Chart, block: Block, room: Chart) -> Swept:
     swept = nothing_swept(block)
-    _sweep(table, state, fresh(table, block.kind[:1]), swept, block)
+    _sweep(table, state, room, swept, block)
     return swept
 
 
-DETECTOR = Detector("ewma", bind, tabulate, fresh, step, sweep=sweep, compares=True)
+DETECTOR = Detector("ewma", bind, tabulate, fresh, step, sweep=sweep, room=room, compares=True)

@@ -40,7 +40,7 @@ def _ask(detector: Detector) -> None:
     none = np.empty((0, 0), np.int64)
     block = Block(_NONE, _KIND, _NONE, _NONE, none, none, np.empty((0, 0)), _NONE, _NOWHERE, NO_SOURCES)
     assert detector.sweep is not None
-    detector.sweep(table, state, block)
+    detector.sweep(table, state, block, None if detector.room is None else detector.room(table))
 
 
 if __name__ == "__main__":

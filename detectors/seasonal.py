@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, nothing_swept
+from detectors.contract import ONE_TRACK, Batch, Block, Bound, Detector, Fall, Scores, Swept, nothing_swept
 from detectors.marks import NEVER, Marks, live
 from schemas.catalogue import Category
 from schemas.registry import Sensor
@@ -246,11 +246,15 @@ def step(table: Table, state: Season, batch: Batch) -> tuple[Season, Scores]:
     return after, live(marks, own.level, batch)
 
 
-def sweep(table: Table, state: Season, block: Block) -> Swept:
+def room(table: Table) -> Season:
+    return fresh(table, ONE_TRACK)
+
+
+def sweep(table: Table, state: Season, block: Block, room: Season) -> Swept:
     swept = nothing_swept(block)
     swept.running[:] = True
-    _sweep(table, state, fresh(table, block.kind[:1]), swept, block)
+    _sweep(table, state, room, swept, block)
     return swept
 
 
-DETECTOR = Detector("seasonal", bind, tabulate, fresh, step, sweep=sweep)
+DETECTOR = Detector("seasonal", bind, tabulate, fresh, step, sweep=sweep, room=room)

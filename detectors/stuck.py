@@ -20,7 +20,18 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.contract import Batch, Block, Bound, Detector, Fall, Scores, Swept, no_scores, nothing_swept
+from detectors.contract import (
+    Arrays,
+    Batch,
+    Block,
+    Bound,
+    Detector,
+    Fall,
+    Scores,
+    Swept,
+    no_scores,
+    nothing_swept,
+)
 from schemas.catalogue import Category
 from schemas.registry import Sensor
 from schemas.rule import Rule
@@ -107,7 +118,7 @@ def step(table: Table, state: Run, batch: Batch) -> tuple[Run, Scores]:
     return Run(value, count, since), scores
 
 
-def sweep(table: Table, state: Run, block: Block) -> Swept:
+def sweep(table: Table, state: Run, block: Block, _room: Arrays) -> Swept:
     swept = nothing_swept(block)
     _sweep(table, state, swept, block)
     return swept

@@ -15,7 +15,17 @@ import numpy as np
 from detectors import learned, windows
 from detectors.binding import bind, bind_among
 from detectors.compiled import compiled
-from detectors.contract import NO_SLOT, Batch, Block, Detector, Scores, Swept, no_scores, nothing_swept
+from detectors.contract import (
+    NO_SLOT,
+    ONE_TRACK,
+    Batch,
+    Block,
+    Detector,
+    Scores,
+    Swept,
+    no_scores,
+    nothing_swept,
+)
 from detectors.learned import Learned
 from detectors.limits import NO_SPAN, Limits, tabulate
 from detectors.newest import gather_one
@@ -73,9 +83,9 @@ def step(table: Limits, state: Holds, batch: Batch) -> tuple[Holds, Scores]:
     return after, scores
 
 
-def sweep(table: Limits, state: Holds, block: Block) -> Swept:
+def sweep(table: Limits, state: Holds, block: Block, room: Room) -> Swept:
     swept = nothing_swept(block)
-    _sweep(table, state, fresh(table, block.kind[:1]), swept, block, _desk(table))
+    _sweep(table, state, room.spare, swept, block, room.desk)
     return swept
 
 
@@ -103,6 +113,15 @@ class Desk(NamedTuple):
     kept: np.ndarray
     inputs: np.ndarray  # f8 [sources], a part of `columns`
     inputs_at: np.ndarray  # i8
+
+
+class Room(NamedTuple):
+    spare: Holds
+    desk: Desk
+
+
+def room(table: Limits) -> Room:
+    return Room(fresh(table, ONE_TRACK), _desk(table))
 
 
 def _desk(table: Limits) -> Desk:
@@ -387,6 +406,7 @@ DETECTOR = Detector(
     ripen=ripen,
     screen=screen,
     sweep=sweep,
+    room=room,
     compares=True,
     bind_among=bind_among,
 )

@@ -81,6 +81,7 @@ class Tracks:
         n = len(lane.row)
         self.lane = lane
         self.state: Arrays = _apart(lane.detector.fresh(lane.table, lane.kind))
+        self.room = None if lane.detector.room is None else lane.detector.room(lane.table)
         self.episodes = episode.fresh(n)
         self.running = np.zeros(n, bool)  # the detector or an episode has something going
         self.waiting = np.zeros(n, bool)  # a tick may change something
@@ -97,19 +98,22 @@ class Tracks:
         knows other sensors as they stood before each position."""
         lane = self.lane
         track = lane.track_of[series.row].astype(np.int64)
-        mine = track >= 0
-        screen, sweep = lane.detector.screen, lane.detector.sweep
-        may = None if screen is None else screen(lane.table, lane.kind[track], series.value)
-        if may is not None:
-            mine &= (may & series.there).any(axis=0) | self.running[track]
-        columns = np.flatnonzero(mine)
+        columns = (track >= 0).nonzero()[0]
         if not len(columns):
             return []
+        screen, sweep = lane.detector.screen, lane.detector.sweep
+        value = series.value if len(columns) == len(track) else series.value[:, columns]
+        may = None if screen is None else screen(lane.table, lane.kind[track[columns]], value)
+        if may is not None:
+            once = may[0] if len(may) == 1 else (may & series.there[:, columns]).any(axis=0)
+            columns = columns[once | self.running[track[columns]]]
+            if not len(columns):
+                return []
         if sweep is not None:
             columns = self._sweep(sweep, series, columns, track[columns], agreed, newest)
             if not len(columns):
                 return []
-        if len(columns) < len(mine):
+        if len(columns) < len(track):
             series, track = series.of(columns), track[columns]
         changes = []
         for nth, place in enumerate(series.place):
@@ -121,7 +125,7 @@ class Tracks:
 
     def _sweep(
         self,
-        sweep: Callable[[Arrays, Arrays, Block], Swept],
+        sweep: Callable[[Arrays, Arrays, Block, Arrays], Swept],
         series: Series,
         columns: np.ndarray,
         track: np.ndarray,
@@ -130,24 +134,26 @@ class Tracks:
     ) -> np.ndarray:
         """Takes what is calm at once; the columns that are not."""
         calm = self.episodes.level[track] == 0
-        if not calm.any():
-            return columns
-        left, columns, track = columns[~calm], columns[calm], track[calm]
+        left = columns[:0]
+        if not calm.all():
+            left, columns, track = columns[~calm], columns[calm], track[calm]
+        if not len(columns):
+            return left
         block = Block(
             track, self.lane.kind[track], columns,
             series.readings, series.place, series.at, series.value, series.paused_us,
             newest, NO_SOURCES if self.lane.sources is None else self.lane.sources,
         )  # fmt: skip
-        swept = sweep(self.lane.table, self.state, block)
+        swept = sweep(self.lane.table, self.state, block, self.room)
         speaks = swept.speaks.any()
-        done = np.flatnonzero(~swept.speaks) if speaks else slice(None)
+        done = (~swept.speaks).nonzero()[0] if speaks else slice(None)
         self.running[track[done]], self.waiting[track[done]] = swept.running[done], swept.pending[done]
         if self.lane.detector.compares:
             last = series.readings[columns] - 1, np.arange(len(columns))
             self.agrees[track[done]] = swept.agrees[last][done]
-            for nth, i in np.argwhere(swept.agrees).tolist():
+            for nth, i in np.argwhere(swept.agrees).tolist() if swept.agrees.any() else ():
                 agreed[series.place[nth, columns[i]]] |= not swept.speaks[i]
-        return np.sort(np.concatenate((left, columns[swept.speaks]))) if speaks or len(left) else left
+        return np.sort(np.concatenate((left, columns[swept.speaks]))) if speaks else left
 
     def _read(
         self,
