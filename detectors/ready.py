@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from detectors import episode
+from detectors import episode, learned
 from detectors.around import NO_SOURCES
 from detectors.contract import Batch, Block, Detector, no_scores
 from detectors.newest import gather, nowhere, outside
@@ -26,6 +26,9 @@ def make_ready() -> None:
     for detector in DETECTORS.values():
         if detector.sweep is not None:
             _ask(detector)
+    own, calm = learned.fresh(0, baseline=True, line=True), np.empty(0, bool)
+    learned.against_baseline(own, _NONE, np.empty(0), calm)
+    learned.against_line(own, _NONE, np.empty(0), np.empty(0), calm)
     gather(NO_SOURCES, _NONE, _NONE, _NOWHERE, _NONE)
     episode.step(episode.falls([]), _KIND, episode.fresh(0), _NONE, no_scores(0), _NONE, _NONE)
 
