@@ -21,10 +21,12 @@ from schemas.rule import Mode, Rule, RuleEntry, RulesMarker, decode, encode
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Every rule by name, drafts included; `history` has all that is kept of each, oldest first."""
+    """Every rule by name, drafts included; `since_ms` (wall) is when it was published as it stands, `history`
+    has all that is kept of each, oldest first."""
 
     rules: dict[str, Rule]
     by: dict[str, str]
+    since_ms: dict[str, int]
     history: dict[str, list[Rule]]
     version: int
 
@@ -43,7 +45,7 @@ class RuleSet:
 
 
 async def read(kafka: str) -> RuleSet:
-    found = RuleSet({}, {}, {}, 0)
+    found = RuleSet({}, {}, {}, {}, 0)
     version = 0
     async for message in compacted.read(kafka, topics.RULES):
         if message.value is None:
@@ -57,8 +59,9 @@ async def read(kafka: str) -> RuleSet:
         else:
             name = entry.rule.name
             found.rules[name], found.by[name] = entry.rule, entry.by
+            found.since_ms[name] = message.timestamp
             found.history.setdefault(name, []).append(entry.rule)
-    return RuleSet(found.rules, found.by, found.history, version)
+    return RuleSet(found.rules, found.by, found.since_ms, found.history, version)
 
 
 async def publish(kafka: str, known: RuleSet, rules: Sequence[Rule], by: str) -> tuple[list[Rule], int]:

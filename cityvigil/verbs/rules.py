@@ -1,8 +1,7 @@
 """`cityvigil rules check|test|export|schema|fit|pipes|front|list|...`: rules as files, and as the live set.
 
-The work is done in `cityvigil/rule_files.py`, `cityvigil/rule_trials.py` and `cityvigil/rule_set.py`; here
-are only the words and exit codes. `backtest` and `diff` need a history to run over, which this version does
-not read yet.
+The work is done in the modules `cityvigil/rule_*.py`; here are only the words and exit codes. `backtest` and
+`diff` need a history to run over, which this version does not read yet.
 """
 
 from __future__ import annotations
@@ -10,10 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import datetime as dt
 import fcntl
 import getpass
 import json
+import re
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,17 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from cityvigil import rule_files, rule_fit, rule_front, rule_pipes, rule_set, rule_trials, where
+from cityvigil import (
+    city_clock,
+    rule_files,
+    rule_fit,
+    rule_front,
+    rule_pipes,
+    rule_set,
+    rule_shadow,
+    rule_trials,
+    where,
+)
 from cityvigil.detect_state import snapshots_of
 from cityvigil.errors import CannotRun
 from cityvigil.registry_topic import read_registry
@@ -29,6 +41,8 @@ from cityvigil.rule_set import RuleSet
 from cityvigil.unguarded import Row, learning_list, still_learning, work_list
 from cityvigil.verbs.options import add_data_option, add_json_option, write_json
 from detectors.fitted import FITTABLE
+from detectors.wording import ZONE
+from schemas.clock import to_datetime
 from schemas.default_rules import default_rules
 from schemas.rule import Rule, json_schema, to_yaml
 
@@ -89,6 +103,13 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     listed.set_defaults(run=_unguarded)
 
+    shadow = actions.add_parser("shadow", help="what the rules in shadow would have raised, beside live ones")
+    shadow.add_argument(
+        "--since", type=_ago, default=_ago("7d"), metavar="SPAN",
+        help="how far back, in the city's time: 90min, 12h, 7d (default 7d; alerts are kept for 30)",
+    )  # fmt: skip
+    shadow.set_defaults(run=_shadow)
+
     promote = actions.add_parser("promote", help="put a rule live, in shadow, or off (draft)")
     promote.add_argument("--mode", choices=MODES, default="live", help="default live")
     promote.set_defaults(run=_promote)
@@ -101,9 +122,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action.add_argument(
             "--by", default=getpass.getuser(), metavar="NAME", help="who does it (default: you)"
         )
-    for action in (check, test, show):
+    for action in (check, test, show, shadow):
         add_json_option(action)
-    for action in (show, listed, publish, promote, rollback):
+    for action in (show, listed, shadow, publish, promote, rollback):
         add_data_option(action)
 
     for name in LATER:
@@ -205,6 +226,62 @@ def _unguarded(args: argparse.Namespace) -> int:
     out.writerow(Row._fields)
     out.writerows(rows)
     return 0
+
+
+def _shadow(args: argparse.Namespace) -> int:
+    kafka, clock = where.services(args.data).kafka, city_clock.read(args.data)
+    until = to_datetime(clock.city_us(time.time_ns() // 1_000))
+    since = until - args.since
+    found = _talking(kafka, lambda address: rule_shadow.read(address, since, until, clock))
+    rows = [
+        {
+            "rule": row.rule,
+            "version": row.version,
+            "in_shadow": row.in_shadow,
+            "shadow": row.shadow.as_data(),
+            "live": row.live and row.live.as_data(),
+        }
+        for row in found
+    ]
+    write_json(args.json, {"since": since.isoformat(), "until": until.isoformat(), "rules": rows})
+    if args.json != "-":
+        print(
+            SHADOW_LINE.format(
+                "rule", "version", "mode", "alerts", *"1234", "subjects", "a day", "open", *ENDS
+            )
+        )
+        for row in found:
+            mode = "shadow" if row.in_shadow else "was"
+            print(_counted(row.rule, row.version, mode, row.shadow))
+            if row.live is not None:
+                print(_counted("", "", "live", row.live))
+    return 0
+
+
+SHADOW_LINE = "{:<40} {:<16} {:<6} {:>6} {:>5} {:>5} {:>5} {:>5} {:>8} {:>8} {:>5} {:<16} {:<16}"
+ENDS = ("first", "last")
+
+
+def _counted(rule: str, version: str, mode: str, found: rule_shadow.Count) -> str:
+    a_day = "-" if found.a_day is None else f"{found.a_day:.2f}"
+    is_open = "-" if found.open_share is None else f"{found.open_share:.0%}"
+    ends = [
+        "-" if at is None else f"{at.astimezone(ZONE):%Y-%m-%d %H:%M}" for at in (found.first, found.last)
+    ]
+    levels = found.levels.values()
+    return SHADOW_LINE.format(
+        rule, version, mode, found.alerts, *levels, found.subjects, a_day, is_open, *ends
+    )
+
+
+def _ago(text: str) -> dt.timedelta:
+    found = re.fullmatch(r"(\d{1,5}) ?(min|h|d)", text)
+    if found is None or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"expected a span such as 90min, 12h or 7d, got {text!r}")
+    return (
+        int(found[1])
+        * {"min": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": rule_shadow.DAY}[found[2]]
+    )
 
 
 def _publish(args: argparse.Namespace) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from cityvigil import compacted, rule_set
+from cityvigil import compacted, rule_set, rule_shadow
 from cityvigil.errors import CannotRun
 from schemas import topics
+from schemas.clock import CityClock
 from schemas.rule import Rule
+from streams.publish import AlertWriter
 from streams.rules import VersionError, Versions
+from tests.case_builders import NOON, an_alert
 from tests.integration.detect_log import a_kafka, make_topics_anew
 
 pytestmark = pytest.mark.integration
@@ -78,3 +82,22 @@ async def test_detect_reads_the_rules_of_any_offset_and_leaves_drafts_out(kafka:
         assert await versions.rules_at(after_second + 2) == [a_rule("b", "v>=5"), a_rule("c")]
         with pytest.raises(VersionError, match="names offset 100000 of topic rules"):
             await versions.rules_at(100_000)
+
+
+async def test_what_a_rule_raised_in_shadow_and_live_is_counted_from_the_topics(kafka: str) -> None:
+    await make_topics_anew(kafka)
+    rule = rule_set.in_mode(a_rule("one"), "shadow")
+    await change(kafka, rule)
+    facts = {"rule": rule.name, "rule_version": rule.version}
+    async with AlertWriter(kafka, lambda: 0) as writer:
+        first, second = (
+            an_alert(mode="shadow", **facts),
+            an_alert(mode="shadow", subject="sensor/a/b", **facts),
+        )
+        for sent in await writer.send([first, second, an_alert(mode="live", **facts), second]):
+            await sent
+    day = dt.timedelta(days=1)
+    (row,) = await rule_shadow.read(kafka, NOON - day, NOON + day, CityClock())
+    assert (row.rule, row.version, row.in_shadow) == ("one", rule.version, True)
+    assert row.live is not None
+    assert (row.shadow.alerts, row.shadow.subjects, row.live.alerts) == (2, 2, 1)
