@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import functools
 import json
 import os
 import signal
+import ssl
+import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
@@ -80,6 +84,38 @@ async def test_a_report_of_ctwing_is_stored_under_its_device_before_it_is_answer
         assert [row["value"] for row in await rows(stack, f"ctwing-{unique}")] == [0.25, -97]
         assert (await client.post(f"/push/ctwing/{SECRET}", json=report)).status_code == 200
         assert len(await rows(stack, f"ctwing-{unique}")) == 2
+
+
+async def test_with_a_certificate_pushes_come_over_tls_alone(
+    stack: Stack, unique: str, tmp_path: Path
+) -> None:
+    both = tmp_path / "listener.pem"
+    asked = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    named_so = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(both),
+        "-out",
+        str(tmp_path / "own.pem"),
+    ]
+    subprocess.run(["openssl", "req", *asked, *named_so], check=True, capture_output=True)
+    own = (tmp_path / "own.pem").read_text()
+    both.write_text(both.read_text() + own)
+    await register(stack, [ZONE, Gateway(f"ctwing-{unique}", "port-01")], version=6)
+    ports = dataclasses.replace(
+        PUSH, push=functools.partial(serving, host="127.0.0.1", port=0, certificate=both)
+    )
+    async with running(an_ingest(stack, ports=ports)) as ingest, await a_client(ingest) as client:
+        address = str(client.base_url.join(f"/push/ctwing/{SECRET}"))
+        async with httpx.AsyncClient(
+            verify=ssl.create_default_context(cadata=own), timeout=WITHIN_S
+        ) as trusting:
+            secure = address.replace("http:", "https:")
+            assert (await trusting.post(secure, json=a_report(unique, level=0.25))).status_code == 200
+        with pytest.raises(httpx.TransportError):
+            await client.post(address, json=a_report(unique, level=0.5))
+    assert [row["value"] for row in await rows(stack, f"ctwing-{unique}")] == [0.25]
 
 
 async def test_a_meter_in_the_envelope_is_read_and_other_bytes_are_kept(stack: Stack, unique: str) -> None:

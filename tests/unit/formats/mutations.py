@@ -18,6 +18,12 @@ JSON_SEEDS: dict[str, list[bytes]] = {
     "senml": [
         b'[{"bn":"a/","bt":1.7e9,"n":"t","u":"Cel","v":21.5},{"n":"s","vs":"\xe5\x81\x9c"},{"n":"b","vb":true}]'
     ],
+    "senml-cbor": [
+        bytes.fromhex(
+            "83a52162612f22fb41d954fc40000000006174016343656c02fb4035800000000000"  # a/, 1.7e9, t, Cel, 21.5
+            "a200616204f5a200617303626f6b"
+        )
+    ],
     "thingsboard": [
         b'{"temperature":42,"open":true,"state":"on"}',
         b'{"ts":1451649600512,"values":{"k1":"v1","k2":2.5}}',

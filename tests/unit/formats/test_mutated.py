@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 
 import pytest
@@ -16,7 +17,8 @@ from schemas.reading import Quality
 from tests.unit.formats.mutations import SEEDS, mutated
 
 RECEIPT = Receipt(None, 1_790_000_000_000_000, False, False)
-MUTATIONS = 20_000
+MUTATIONS = int(os.environ.get("MUTATIONS", "20000"))
+SEED = int(os.environ.get("MUTATION_SEED", "651"))
 REASONS = {"length", "truncated", "checksum", "syntax", "range", "unsupported"}
 
 
@@ -35,7 +37,7 @@ def is_in_order(line: Line, size: int) -> bool:
 
 def test_damaged_frames_are_decoded_or_rejected_with_a_place() -> None:
     reasons: dict[str, set[object]] = {form: set() for form in SEEDS}
-    for form, data in mutated(random.Random(651), MUTATIONS):
+    for form, data in mutated(random.Random(SEED), MUTATIONS):
         for line in lines(form, data):
             assert is_in_order(line, len(data)), (form, data.hex(), line)
             json.dumps(line, allow_nan=False)
