@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from detectors.expression import ExpressionError, parse_groups
 from detectors.hold import parse_hold
-from detectors.registry import MEASURES, MODELS, ROLES, WITHOUT_MODEL
+from detectors.registry import MEASURES, MODELS, PARAMS, ROLES, WITHOUT_MODEL
 from detectors.schedule import ScheduleError, parse_hours
 from detectors.trial import TrialError, parse_expected, parse_values
 from detectors.verdict import CellError, limits_of, read
@@ -38,6 +38,7 @@ def wrong_with(rule: Rule) -> list[Wrong]:
         *_levels(rule),
         *_members(rule),
         *_model(rule),
+        *_params(rule),
         *_times(rule),
         *_messages(rule),
         *_response(rule),
@@ -82,6 +83,18 @@ def _model(rule: Rule) -> Iterator[Wrong]:
             read(rule.model)
         except ModelError as error:
             yield Wrong("model", 0, str(error))
+
+
+def _params(rule: Rule) -> Iterator[Wrong]:
+    known = PARAMS.get(rule.detector)
+    if known is None:
+        return
+    for name, value in rule.params.items():
+        if name not in known:
+            yield Wrong(f"params.{name}", 0, f"expected one of {', '.join(known)}")
+        elif not known[name][0] <= value <= known[name][1]:
+            low, high = known[name]
+            yield Wrong(f"params.{name}", 0, f"expected a number from {low:g} to {high:g}, got {value:g}")
 
 
 def _members(rule: Rule) -> Iterator[Wrong]:

@@ -227,6 +227,13 @@ _seasonal = _scored(
     )
 )
 
+_novelty = _scored(
+    lambda amount, size, _: (
+        f"{amount}，近段读数的波形未曾出现过，差异为限值的 {size} 倍",
+        f"{amount}: the course of the last readings is of a shape not shown before, {size} times the limit",
+    )
+)
+
 
 def _plausible(program: Program, lane: Lane, change: Change) -> Seen:
     rule, category = _category(program, lane, change)
@@ -359,6 +366,7 @@ _SAW: dict[str, Callable[[Program, Lane, Change], Seen]] = {
     "plausible": _plausible,
     "spike": _spike,
     "seasonal": _seasonal,
+    "novelty": _novelty,
     "silence": _silence,
     "blind-area": _blind,
     "clock": _clock,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detectors import components, deviation, onestep, regime, seasonal, spike
+from detectors import components, deviation, novelty, onestep, regime, seasonal, spike
 from detectors.group import GroupDetector
 
 DAY_S = 86400.0
@@ -22,6 +22,7 @@ class Series:
     name: str
     spike: spike.Facts | None = None
     seasonal: seasonal.Facts | None = None
+    novelty: novelty.Facts | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ SERIES = {
         Series("city", spike.Facts(), seasonal.CITY),
         Series("nab", None, seasonal.Facts()),
         Series("spikes", spike.Facts(), None),
+        Series("shapes", novelty=novelty.Facts()),
     )
 }
 GROUPS = {

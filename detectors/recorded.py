@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detectors import plausible, seasonal, spike
+from detectors import novelty, plausible, seasonal, spike
 from detectors.group import BLOCK, TooLittle, resolution
 from detectors.marks import GroupMarks
 from detectors.profiles import Group, Series
@@ -36,7 +36,7 @@ class Judge:
         n = len(limits)
         kind = np.arange(n)
         self._plausible = plausible.tabulate_facts([plausible.Facts(low=x.low, high=x.high) for x in limits])
-        self._spike = self._seasonal = None
+        self._spike = self._seasonal = self._novelty = None
         if profile.spike is not None:
             facts = [replace(profile.spike, resolution=x.resolution) for x in limits]
             self._spike = spike.tabulate_facts(facts)
@@ -45,6 +45,10 @@ class Judge:
             courses = [replace(profile.seasonal, floor=x.resolution) for x in limits]
             self._seasonal = seasonal.tabulate_facts(courses)
             self._season = seasonal.fresh(self._seasonal, kind)
+        if profile.novelty is not None:
+            shapes = [replace(profile.novelty, floor=x.resolution) for x in limits]
+            self._novelty = novelty.tabulate_facts(shapes)
+            self._shown = novelty.fresh(self._novelty, kind)
 
     def see(self, at: np.ndarray, values: np.ndarray) -> GroupMarks:
         """The next rows [T, n]; what they say together. Columns are judged one by one."""
@@ -57,6 +61,9 @@ class Judge:
             said.append(marks)
         if self._seasonal is not None:
             self._season, marks = seasonal.scan(self._seasonal, self._season, times, values)
+            said.append(marks)
+        if self._novelty is not None:
+            self._shown, marks = novelty.scan(self._novelty, self._shown, times, values)
             said.append(marks)
         score = np.max([marks.score for marks in said], axis=0)
         alert = np.any([marks.alert for marks in said], axis=0)

@@ -15,6 +15,7 @@ from detectors import (
     modal,
     neighbours,
     night_flow,
+    novelty,
     plausible,
     seasonal,
     silence,
@@ -35,6 +36,7 @@ DETECTORS: dict[str, Detector] = {
         spike.DETECTOR,
         ewma.DETECTOR,
         seasonal.DETECTOR,
+        novelty.DETECTOR,
         blind.DETECTOR,
         clock.DETECTOR,
         silence.DETECTOR,
@@ -77,6 +79,9 @@ MODELS: dict[str, Callable[[Model], object]] = {
 """Detectors whose rules carry a model, and what reads it; it raises ModelError."""
 WITHOUT_MODEL = frozenset({"front"})
 """Those of them that say less without one, but something."""
+
+PARAMS: dict[str, dict[str, tuple[float, float]]] = {"novelty": novelty.PARAMS}
+"""Of detectors that say so: the parameters that their rules may have, from where to where."""
 
 # Of columns that are one vector: files offline (detectors/recorded.py), rules with a model live.
 GROUP_DETECTORS = fitted.FITTABLE

@@ -19,7 +19,7 @@ from schemas.model import Model
 
 Detector = Literal[
     "threshold", "stuck", "silence", "ewma", "blind-area", "clock", "plausible", "spike", "seasonal",
-    "balance", "neighbours", "fitted", "locate", "night-flow", "modal", "front",
+    "novelty", "balance", "neighbours", "fitted", "locate", "night-flow", "modal", "front",
 ]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -84,6 +84,7 @@ SCORING = {
         "margin": 0.02,
         "refractory_s": 300.0,
     },
+    "novelty": {"limit": 1.0, "quiet": 1.0, "refractory_s": 300.0},
 }
 
 

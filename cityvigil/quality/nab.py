@@ -102,7 +102,7 @@ def measure(folder: Path) -> Iterator[Row]:
         yield _row(
             f"pyod {name}", [_rested(f, o[name]) for o, (f, _) in zip(others, files, strict=True)], files
         )
-    for profile in ("city", "nab"):
+    for profile in ("city", "nab", "shapes"):
         found = [judge(SERIES[profile], f, None, Limits()).alert for f, _ in files]
         yield _row(f"profile {profile}", found, files)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors import onestep, plausible, seasonal, spike
+from detectors import novelty, onestep, plausible, seasonal, spike
 from detectors.group import GroupDetector, TooLittle
 from detectors.profiles import GROUPS, SERIES
 from detectors.recorded import Limits, one_by_one, together
@@ -23,6 +23,7 @@ MINUTE = 60_000_000
 QUIET = {
     "spike": (spike, spike.Facts(returned=4.0, least=3.0, epoch_s=7200.0)),
     "seasonal": (seasonal, seasonal.Facts(quiet_s=0.0, quiet_readings=5, refractory_s=600.0)),
+    "novelty": (novelty, novelty.Facts(limit=1.0, quiet=1, refractory_s=600.0)),
 }
 
 
