@@ -11,16 +11,21 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from cityvigil import cells, column_names
-from cityvigil.cells import PLACE_DIGITS, Cells, Problem
+from cityvigil.cells import PLACE_DIGITS, Cells, Problem, shown
 from cityvigil.coordinates import SHIFTED, in_china, to_wgs84
 from cityvigil.sensor_files import cell
 
 ANGLE, RANGE_M = 90.0, 100.0
 CAMERA_STATES = ("in-service", "maintenance", "retired")
 _CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_GB28181_ID = re.compile(r"\d{10}(131|132)\d{7}")
+_GB28181_ID = re.compile(r"[0-9]{10}(131|132)[0-9]{7}")
+_OTHER_ID = re.compile(r"[0-9]{20}|([0-9]{2}){1,4}")
+"""Of what is no camera: a platform, a group; the civil code of a district."""
+_ROOTS = ("Response", "Notify")
+_LONGEST_NAME = 256
 _DIRECTIONS = {"1": 90.0, "2": 270.0, "3": 180.0, "4": 0.0, "5": 135.0, "6": 45.0, "7": 225.0, "8": 315.0}
 _DECLARED = re.compile(r"^\s*<\?xml[^>]*\?>")
 
@@ -85,7 +90,7 @@ def _twice(file: str, keys: Iterable[tuple[int, str]], column: str) -> list[Prob
     problems = []
     for row, key in keys:
         if key in seen:
-            problems.append(Problem(file, row, column, "each once", f"{key!r} again"))
+            problems.append(Problem(file, row, column, "each once", f"{shown(key)} again"))
         seen.add(key)
     return problems
 
@@ -102,13 +107,13 @@ def _camera(row: Cells) -> CameraRow:
     return CameraRow(
         row=row.row,
         camera=camera,
-        name=row.text("name") or camera,
+        name=_name(row, "name") or camera,
         lon=lon,
         lat=lat,
         bearing=bearing,
         angle=row.number("angle", 1, 360) or ANGLE,
         range_m=row.number("range_m", 1, 20_000) or RANGE_M,
-        owner=row.text("owner") or None,
+        owner=_name(row, "owner") or None,
         zone=row.identifier("zone", needed=False) or None,
         stream=_address(row, "stream", ("rtsp://", "rtmp://", "https://", "http://")),
         snapshot=_address(row, "snapshot", ("https://", "http://")),
@@ -123,6 +128,12 @@ def _address(row: Cells, column: str, schemes: tuple[str, ...]) -> str | None:
     return text or None
 
 
+def _name(row: Cells, column: str) -> str:
+    if len(row.text(column)) > _LONGEST_NAME:
+        row.wrong(column, f"at most {_LONGEST_NAME} characters")
+    return row.text(column)
+
+
 def _asset(row: Cells) -> AssetRow:
     asset, kind = row.text("asset"), row.word("kind", column_names.KINDS)
     if not asset or len(asset) > 256:
@@ -134,9 +145,9 @@ def _asset(row: Cells) -> AssetRow:
         row=row.row,
         asset=asset,
         kind=kind,
-        name_zh=row.text("name_zh") or asset,
-        name_en=row.text("name_en") or asset,
-        owner=row.text("owner") or None,
+        name_zh=_name(row, "name_zh") or asset,
+        name_en=_name(row, "name_en") or asset,
+        owner=_name(row, "owner") or None,
         zone=row.identifier("zone", needed=False) or None,
         lon=lon,
         lat=lat,
@@ -144,26 +155,44 @@ def _asset(row: Cells) -> AssetRow:
 
 
 def _catalogue(data: bytes, file: str, datum: str) -> tuple[list[CameraRow], list[Problem]]:
-    """`row` counts the items. The declared encoding is not believed: GB2312 is what everybody writes."""
+    """`row` is the line. The declared encoding is not believed: GB2312 is what everybody writes."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("gb18030", errors="replace")
-    text = _DECLARED.sub("", text)
+    text = _DECLARED.sub(lambda found: "\n" * found[0].count("\n"), text)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return [], [Problem(file, 0, "", "a catalogue without a document type", "one with entities")]
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         return [], [Problem(file, error.position[0], "", "XML", str(error))]
-    if root.findtext("CmdType") != "Catalog":
-        return [], [Problem(file, 0, "CmdType", "Catalog", repr(root.findtext("CmdType")))]
+    if root.tag not in _ROOTS:
+        return [], [Problem(file, 0, "", f"a catalogue, {' or '.join(_ROOTS)}", shown(f"<{root.tag}>"))]
+    if (command := root.findtext("CmdType") or "") != "Catalog":
+        return [], [Problem(file, 0, "CmdType", "Catalog", shown(command))]
     rows: list[CameraRow] = []
     problems: list[Problem] = []
-    for at, item in enumerate(root.iter("Item"), 1):
+    for at, item in zip(_lines_of_items(text), root.iter("Item"), strict=True):
         if row := _item(item, at, file, datum, problems):
             rows.append(row)
+    if not rows and not problems:
+        problems.append(Problem(file, 0, "DeviceID", "a camera, type 131 or 132", "none"))
     return rows, problems + _twice(file, [(row.row, row.camera) for row in rows], "DeviceID")
+
+
+def _lines_of_items(text: str) -> list[int]:
+    """Where each begins; ElementTree does not keep it."""
+    lines: list[int] = []
+    parser = expat.ParserCreate()
+
+    def begin(name: str, _: object) -> None:
+        if name == "Item":
+            lines.append(parser.CurrentLineNumber)
+
+    parser.StartElementHandler = begin
+    parser.Parse(text, True)
+    return lines
 
 
 def _item(
@@ -172,15 +201,35 @@ def _item(
     def said(name: str) -> str:
         return (item.findtext(name) or item.findtext(f"Info/{name}") or "").strip()
 
-    if not _GB28181_ID.fullmatch(said("DeviceID")):
-        return None
-    lon, lat = _degrees(said("Longitude")), _degrees(said("Latitude"))
-    if lon is not None and lat is not None:
-        if not (-180 <= lon <= 180 and -90 <= lat <= 90):
-            problems.append(Problem(file, at, "Longitude", "a place", f"{lon}, {lat}"))
+    def wrong(name: str, expected: str) -> None:
+        problems.append(Problem(file, at, name, expected, shown(said(name))))
+
+    def degrees(name: str, most: float) -> float | None:
+        """Platforms write 0 or nothing where they do not know."""
+        try:
+            value = float(said(name) or 0)
+        except ValueError:
+            value = math.nan
+        if not -most <= value <= most:
+            wrong(name, f"degrees from {-most:g} to {most:g}, or 0 or nothing where they are not known")
             return None
-        if datum in SHIFTED and in_china(lon, lat):
+        return value or None
+
+    if not _GB28181_ID.fullmatch(said("DeviceID")):
+        if not _OTHER_ID.fullmatch(said("DeviceID")):
+            wrong("DeviceID", "20 digits, or the 2 to 8 of a district")
+        return None
+    if len(said("Name")) > _LONGEST_NAME:
+        wrong("Name", f"at most {_LONGEST_NAME} characters")
+    right = len(problems)
+    lon, lat = degrees("Longitude", 180), degrees("Latitude", 90)
+    if (lon is None) != (lat is None) and len(problems) == right:
+        wrong("Longitude" if lon is None else "Latitude", "both Longitude and Latitude, or neither")
+    if lon is not None and lat is not None and datum in SHIFTED:
+        if in_china(lon, lat):
             lon, lat = (round(part, PLACE_DIGITS) for part in to_wgs84(lon, lat, datum))
+        else:
+            wrong("Longitude", f"a place in China, where {datum} is used")
     turns = said("PTZType") in ("1", "2")
     return CameraRow(
         row=at,
@@ -197,12 +246,3 @@ def _item(
         snapshot=None,
         state="maintenance" if said("Status") == "OFF" else "in-service",
     )
-
-
-def _degrees(text: str) -> float | None:
-    """Platforms write 0 or nothing where they do not know."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if value and math.isfinite(value) else None

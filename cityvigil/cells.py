@@ -10,6 +10,7 @@ import datetime as dt
 import gc
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from schemas.clock import to_us
 IDENTIFIER = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 CITY_OFFSET = dt.timezone(dt.timedelta(hours=8))
 PLACE_DIGITS = 7  # 1 cm
+EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+_LONGEST_SHOWN = 80
+_ONE_DIGIT = re.compile(r"(?<![\d.])(\d)(?=[-: T]|$)")
 
 
 class Problem(NamedTuple):
@@ -41,6 +46,25 @@ class Problem(NamedTuple):
             if part
         )
         return f"{self.file}{': ' if place else ''}{place}: expected {self.expected}, got {self.got}"
+
+
+def shown(text: str) -> str:
+    """What came, as a problem says it: a cell may hold a whole file when a quote stays open.
+
+    >>> shown("GW 1"), shown(""), shown("x" * 5000)[58:]
+    ("'GW 1'", 'nothing', "xxx'... (5000 characters)")
+    """
+    if len(text) > _LONGEST_SHOWN:
+        return f"{text[:60]!r}... ({len(text)} characters)"
+    return repr(text) if text else "nothing"
+
+
+def _number(text: str) -> float:
+    """Raises ValueError; what Python alone takes for a number ("1_0", "inf", "nan") is none."""
+    value = float(text)
+    if "_" in text or not math.isfinite(value):
+        raise ValueError(f"{text!r} is no number")
+    return value
 
 
 _T = TypeVar("_T")
@@ -73,9 +97,7 @@ class Cells:
 
     def wrong(self, column: str, expected: str, got: str | None = None) -> None:
         got = self.text(column) if got is None else got
-        self._table.problems.append(
-            Problem(self._table.file, self.row, column, expected, repr(got) if got else "nothing")
-        )
+        self._table.problems.append(Problem(self._table.file, self.row, column, expected, shown(got)))
 
     def identifier(self, column: str, *, needed: bool = True) -> str:
         text = self.text(column)
@@ -88,7 +110,7 @@ class Cells:
         if not text:
             return None
         try:
-            value = float(text)
+            value = _number(text)
         except ValueError:
             value = math.nan
         if not low <= value <= high:
@@ -101,7 +123,8 @@ class Cells:
         text = self.text(column)
         if not text:
             return 0
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        digits = text.isascii() and text.isdigit() and len(text) <= 18
+        if not digits or not low <= int(text) <= high:
             self.wrong(column, f"a whole number from {low} to {high}, or nothing")
             return 0
         return int(text)
@@ -115,16 +138,21 @@ class Cells:
         return key
 
     def moment(self, column: str) -> int | None:
-        """Microseconds since 1970; a time without a zone is the city's, +08:00."""
+        """Microseconds since 1970; a time without a zone is the city's, +08:00. Spreadsheets in China write
+        2026/3/1 8:00."""
         text = self.text(column)
         if not text:
             return None
         try:
-            found = dt.datetime.fromisoformat(text.replace("/", "-"))
+            found = dt.datetime.fromisoformat(_ONE_DIGIT.sub(r"0\1", text.replace("/", "-")))
         except ValueError:
             self.wrong(column, "a time like 2026-03-01 08:00 or 2026-03-01T00:00:00Z")
             return None
-        return to_us(found if found.tzinfo else found.replace(tzinfo=CITY_OFFSET))
+        found = found if found.tzinfo else found.replace(tzinfo=CITY_OFFSET)
+        if not EARLIEST <= found < LATEST:
+            self.wrong(column, f"a time from {EARLIEST.year} to {LATEST.year - 1}")
+            return None
+        return to_us(found)
 
     def params(self) -> dict[str, float]:
         found = {}
@@ -154,7 +182,7 @@ class Cells:
         if not text:
             return None
         try:
-            value = float(text)
+            value = _number(text)
         except ValueError:
             try:
                 value = round(coordinates.degrees(text), PLACE_DIGITS)
@@ -208,8 +236,9 @@ def _read(
     end: list[Problem] = []
     try:
         found = sheet.rows_of(data)
-        header = [english(name, names) for name in next(found, (1, []))[1]]
-        problems += _header_problems(file, header, names, needed, params)
+        at, heads = next(found, (1, []))
+        header = [english(name, names) for name in heads]
+        problems += _header_problems(file, at, header, names, needed, params)
         if problems:
             return [], problems
         for line, cells in found:
@@ -236,7 +265,7 @@ def _places(
         for _, cells in lines:
             texts = cells[lon_at].strip(), cells[lat_at].strip()
             try:
-                place = float(texts[0]), float(texts[1])
+                place = _number(texts[0]), _number(texts[1])
             except ValueError:
                 continue
             if coordinates.in_china(*place):
@@ -250,17 +279,21 @@ def _rounded(place: tuple[float, float]) -> tuple[float, float]:
 
 
 def _header_problems(
-    file: str, header: list[str], names: Mapping[str, str], needed: Sequence[str], params: bool
+    file: str, at: int, header: list[str], names: Mapping[str, str], needed: Sequence[str], params: bool
 ) -> Iterable[Problem]:
     allowed = ", ".join(names) + (f", {PARAM}NAME" if params else "")
+    came = f"the columns {shown(', '.join(filter(None, header)))}" if header else "an empty file"
     for name in needed:
         if name not in header:
-            yield Problem(
-                file, 1, name, "this column", f"the columns {', '.join(header) or 'of an empty file'}"
-            )
-    for name in header:
-        is_param = params and re.fullmatch(rf"{re.escape(PARAM)}[a-z][a-z0-9_]*", name)
+            yield Problem(file, at, name, "this column", came)
+    for name in filter(None, header):
+        is_param = params and re.fullmatch(rf"{re.escape(PARAM)}[a-z][a-z0-9_]{{0,63}}", name)
         if name not in names and not is_param:
-            yield Problem(file, 1, name, f"one of the columns {allowed}", repr(name))
-    for name in sorted({name for name in header if header.count(name) > 1}):
-        yield Problem(file, 1, name, "each column once", f"{header.count(name)} of it")
+            column = name if len(name) <= _LONGEST_SHOWN else ""
+            yield Problem(file, at, column, f"one of the columns {allowed}", shown(name))
+    if nameless := [str(number) for number, name in enumerate(header, 1) if not name]:
+        cells = ", ".join(nameless[:5]) + (f" and {len(nameless) - 5} more" if len(nameless) > 5 else "")
+        yield Problem(file, at, "", "a name in every cell of the head", f"none in cell {cells}")
+    for name, count in sorted(Counter(filter(None, header)).items()):
+        if count > 1:
+            yield Problem(file, at, name, "each column once", f"{count} of it")

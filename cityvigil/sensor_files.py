@@ -158,6 +158,8 @@ def _sensor(row: Cells) -> SensorRow:
     point = row.text("point")
     if not point or len(point) > 256 or not point.isprintable():
         row.wrong("point", "a name of at most 256 printable characters")
+    if len(row.text("asset")) > 256:
+        row.wrong("asset", "a name of at most 256 characters")
     named, unit = row.text("category"), row.text("unit") or None
     category = _categories().get(named) if named else None
     if named and category is None:

@@ -37,6 +37,39 @@ def test_what_is_no_catalogue_is_said() -> None:
     assert problem.got == "one with entities"
 
 
+def test_a_file_that_holds_no_camera_is_no_import_of_nothing() -> None:
+    for text, said in (
+        ("<html><body>504</body></html>", "c.xml: expected a catalogue, Response or Notify, got '<html>'"),
+        (
+            "<Query><CmdType>Catalog</CmdType></Query>",
+            "c.xml: expected a catalogue, Response or Notify, got '<Query>'",
+        ),
+        (
+            "<Response><CmdType>Catalog</CmdType><Item><DeviceID>370202</DeviceID></Item></Response>",
+            "c.xml: column DeviceID: expected a camera, type 131 or 132, got none",
+        ),
+    ):
+        rows, (problem,) = read_cameras(text.encode(), "c.xml")
+        assert (rows, str(problem)) == ([], said)
+
+
+def test_what_is_wrong_in_a_catalogue_is_said_with_its_line() -> None:
+    for old, new, line, column in (
+        ("120.3900", "120,39", 6, "Longitude"),
+        ("36.0660", "136.0660", 6, "Latitude"),
+        ("120.3900", "-120.39", 6, "Longitude"),
+        ("36.0660", "", 6, "Latitude"),
+        ("120.3900", "0.000000", 6, "Longitude"),
+        ("37020200001320000002", "37020200001310000001", 9, "DeviceID"),
+        ("37020200001320000002", "3702-132", 9, "DeviceID"),
+        ("香港中路东口", "口" * 257, 6, "Name"),
+    ):
+        assert old in CATALOGUE
+        _, problems = read_cameras(CATALOGUE.replace(old, new).encode(), "c.xml", "GCJ-02")
+        found = [(problem.row, problem.column) for problem in problems]
+        assert found == [(line, column)], (old, new, problems)
+
+
 def test_wrong_cells_of_cameras_are_said_with_their_rows() -> None:
     text = (
         "摄像机,名称,经度,纬度,朝向,视场角,可视距离米,视频地址,抓拍地址,状态\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cityvigil import column_names, coordinates, sensor_files
+from cityvigil import cells, column_names, coordinates, sensor_files
 
 CITY = {"lon": st.floats(118, 124), "lat": st.floats(34, 40)}
 
@@ -65,7 +65,7 @@ def test_what_is_no_angle_is_refused(text: str) -> None:
         coordinates.degrees(text)
 
 
-@pytest.mark.parametrize("module", [coordinates, column_names, sensor_files])
+@pytest.mark.parametrize("module", [cells, coordinates, column_names, sensor_files])
 def test_the_examples_in_the_text_are_true(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterable, Sequence
 
+import openpyxl
+import pytest
 from msgspec.structs import replace
 
 from cityvigil import sensor_files
@@ -12,6 +16,7 @@ from cityvigil.sensor_files import GatewayRow, SensorRow
 from schemas.registry import Gateway, Registry, Sensor, Zone
 
 METHANE = "gas_manhole_methane"
+WINDOW = ("maintenance_from", "maintenance_to")
 GOOD = f"""\
 gateway,point,category,zone,asset,lon,lat,param.design
 gw-1,ch4-1,{METHANE},shinan-01,井盖一,120.3,36.05,1.5
@@ -84,8 +89,118 @@ def test_a_header_must_have_the_needed_columns_and_only_known_ones_once() -> Non
     assert problems_of("") == [(1, "gateway"), (1, "point")]
 
 
-def test_an_open_quote_is_a_problem_and_no_exception() -> None:
-    assert problems_of('gateway,point\ngw-1,"a\n')[0][0] == 2
+def test_a_quote_that_stays_open_is_said_where_it_opens() -> None:
+    _, (problem,) = sensor_files.read_sensors(b'gateway,point\ngw-1,a\ngw-1,"b\ngw-1,c\n', "s.csv")
+    assert (
+        str(problem) == "s.csv: row 3: expected an end to the quote that opens here, got the end of the file"
+    )
+    (found,) = problems_of('gateway,point\ngw-1,"' + "a,b\n" * 50_000)
+    assert found == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("gateway,point\n".encode("utf-16"), "UTF-8 or GB18030, or an .xlsx workbook, got UTF-16"),
+        (b"\xd0\xcf\x11\xe0" + bytes(9), "got an old .xls, or a workbook behind a password"),
+        (b"gateway,point\ngw-1,a\ngw-1,b\0\n", "s.csv: row 3: expected text, got a NUL byte"),
+        (b"gateway,point\ngw-1,temp\xe9\n", "got the byte 0xe9, which fits neither"),
+        (b"\xef\xbb\xbfgateway,point\n\ngw-1,\xff\n", "s.csv: row 3: expected CSV in UTF-8 or GB18030"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_as_text_is_said_with_its_row_and_reason(data: bytes, said: str) -> None:
+    _, (problem,) = sensor_files.read_sensors(data, "s.csv")
+    assert said in str(problem)
+
+
+def test_a_number_is_one_that_every_reader_understands() -> None:
+    """An infinite one would stand in the registry as nothing at all, and nobody could read it again."""
+    head = "gateway,point,sensor,lon,lat,param.op\n"
+    for value in ("inf", "-inf", "1e400", "nan", "1_0", "1,5"):
+        assert problems_of(f'{head}gw-1,a,,,,"{value}"\n') == [(2, "param.op")]
+    assert problems_of(f"{head}gw-1,a,,1_20.0,36,\n") == [(2, "lon")]
+    assert problems_of(f"{head}gw-1,a,{'9' * 5000},,,\n") == [(2, "sensor")]
+
+
+def test_a_time_may_be_written_as_spreadsheets_do_and_must_lie_in_our_age() -> None:
+    head = "gateway,point,maintenance_from,maintenance_to\n"
+    rows, problems = sensor_files.read_sensors(
+        f"{head}gw-1,a,2026/3/1 8:00,2026-3-1 9:05:30.5\n".encode(), "s.csv"
+    )
+    assert problems == []
+    assert (rows[0].maintenance_from, rows[0].maintenance_to) == (1772323200000000, 1772327130500000)
+    for begin, end in (("0001-01-01", "0001-01-02"), ("9999-12-31T23:00-14:00", "9999-12-31T23:30-14:00")):
+        assert problems_of(f"{head}gw-1,a,{begin},{end}\n")[0] == (2, "maintenance_from")
+    assert problems_of(f"{head}gw-1,a,03/01/2026 08:00,46083\n") == [(2, name) for name in WINDOW]
+
+
+def test_what_came_is_told_in_short_however_long_it_is() -> None:
+    _, (problem,) = sensor_files.read_sensors(f"gateway,point\ngw-1,{'x' * 100_000}\n".encode(), "s.csv")
+    assert problem.got.endswith("xxx'... (100000 characters)")
+    assert len(str(problem)) < 200
+
+
+def test_a_head_without_a_name_is_told_by_its_cells_and_stands_in_its_own_row() -> None:
+    _, (problem,) = sensor_files.read_sensors(b"\n\ngateway,point,,\ngw-1,a,,\n", "s.csv")
+    assert str(problem) == "s.csv: row 3: expected a name in every cell of the head, got none in cell 3, 4"
+
+
+def test_a_workbook_that_is_broken_anywhere_is_a_problem_and_no_exception() -> None:
+    whole = workbook_of([["gateway", "point"], ["gw-1", "a"]])
+    sheet = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    many = b"".join(b'<!ENTITY e%d "%s">' % (i, b"&e%d;" % (i - 1) * 99) for i in range(1, 6))
+    text, word = b'<row><c t="s"><v>99</v></c></row>', b"<row><c><v>abc</v></c></row>"
+    end = b"</sheetData></worksheet>"
+    bomb = b'<!DOCTYPE x [<!ENTITY e0 "aaaaaaaaaa">' + many + b"]>" + sheet
+    for name, content in (
+        ("xl/worksheets/sheet1.xml", b"<worksheet><sheetData><row><c"),
+        ("xl/worksheets/sheet1.xml", sheet + text + end),
+        ("xl/worksheets/sheet1.xml", sheet + word + end),
+        ("xl/worksheets/sheet1.xml", bomb + b"<row><c><v>&e5;</v></c></row>" + end),
+        ("xl/workbook.xml", b"<nonsense/>"),
+        ("xl/workbook.xml", b"<<<"),
+        ("[Content_Types].xml", b""),
+    ):  # fmt: skip
+        rows, (problem,) = sensor_files.read_sensors(with_part(whole, name, content), "s.xlsx")
+        assert rows == []
+        assert problem.expected.startswith("an .xlsx workbook"), name
+    spoilt = bytearray(whole)
+    at = spoilt.find(b"xl/worksheets/sheet1.xml") + 60
+    spoilt[at : at + 20] = bytes(20)
+    locked = bytearray(whole)
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := locked.find(mark, at + 1)) >= 0:
+            locked[at + flags] |= 1
+    for data in (bytes(spoilt), bytes(locked), whole[: len(whole) // 2]):
+        _, (problem,) = sensor_files.read_sensors(data, "s.xlsx")
+        assert problem.expected == "an .xlsx workbook"
+
+
+def test_a_formula_that_nobody_calculated_is_no_empty_cell() -> None:
+    head = ["gateway", "point", "lon", "lat"]
+    data = workbook_of([head, ["gw-1", "a", "120.3", "36"], ["gw-1", "b", "=120+0.3", "36"]])
+    _, problems = sensor_files.read_sensors(data, "s.xlsx")
+    assert [(problem.row, problem.got) for problem in problems] == [
+        (3, "a formula in cell 3 that no spreadsheet has calculated: save it in one")
+    ]
+
+
+def workbook_of(rows: Iterable[Sequence[str]]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.worksheets[0].append(list(row))
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def with_part(workbook: bytes, name: str, content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook)) as old, zipfile.ZipFile(out, "w") as new:
+        for part in old.namelist():
+            new.writestr(part, content if part == name else old.read(part))
+    return out.getvalue()
 
 
 def test_zones_and_gateways_have_files_of_their_own() -> None:
