@@ -214,6 +214,18 @@ _ewma = _scored(
         f"{amount}: weighted mean {size} sigma off its own mean (limit {facts.limit:g})",
     )
 )
+_cusum = _scored(
+    lambda amount, size, facts: (
+        f"{amount}，累积偏离自身均值达 {size} 倍标准差（限 {facts.h:g}）",
+        f"{amount}: departures from its own mean add up to {size} sigma (limit {facts.h:g})",
+    )
+)
+_noise_change = _scored(
+    lambda amount, size, _: (
+        f"{amount}，相邻读数的波动为平常的 {size} 倍",
+        f"{amount}: from one reading to the next it scatters {size} times as much as usual",
+    )
+)
 _spike = _scored(
     lambda amount, size, _: (
         f"{amount}，偏离前三次读数中位数，幅度为限值的 {size} 倍",
@@ -363,6 +375,8 @@ _SAW: dict[str, Callable[[Program, Lane, Change], Seen]] = {
     "threshold": _threshold,
     "stuck": _stuck,
     "ewma": _ewma,
+    "cusum": _cusum,
+    "noise-change": _noise_change,
     "plausible": _plausible,
     "spike": _spike,
     "seasonal": _seasonal,

@@ -8,6 +8,7 @@ from detectors import (
     balance,
     blind,
     clock,
+    cusum,
     ewma,
     fitted,
     front,
@@ -15,6 +16,7 @@ from detectors import (
     modal,
     neighbours,
     night_flow,
+    noise_change,
     novelty,
     plausible,
     seasonal,
@@ -35,6 +37,8 @@ DETECTORS: dict[str, Detector] = {
         plausible.DETECTOR,
         spike.DETECTOR,
         ewma.DETECTOR,
+        cusum.DETECTOR,
+        noise_change.DETECTOR,
         seasonal.DETECTOR,
         novelty.DETECTOR,
         blind.DETECTOR,
@@ -80,7 +84,11 @@ MODELS: dict[str, Callable[[Model], object]] = {
 WITHOUT_MODEL = frozenset({"front"})
 """Those of them that say less without one, but something."""
 
-PARAMS: dict[str, dict[str, tuple[float, float]]] = {"novelty": novelty.PARAMS}
+PARAMS: dict[str, dict[str, tuple[float, float]]] = {
+    "cusum": cusum.PARAMS,
+    "noise-change": noise_change.PARAMS,
+    "novelty": novelty.PARAMS,
+}
 """Of detectors that say so: the parameters that their rules may have, from where to where."""
 
 # Of columns that are one vector: files offline (detectors/recorded.py), rules with a model live.

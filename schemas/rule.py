@@ -18,8 +18,9 @@ from schemas.card import Card
 from schemas.model import Model
 
 Detector = Literal[
-    "threshold", "stuck", "silence", "ewma", "blind-area", "clock", "plausible", "spike", "seasonal",
-    "novelty", "balance", "neighbours", "fitted", "locate", "night-flow", "modal", "front",
+    "threshold", "stuck", "silence", "ewma", "cusum", "noise-change", "blind-area", "clock", "plausible",
+    "spike", "seasonal", "novelty", "balance", "neighbours", "fitted", "locate", "night-flow", "modal",
+    "front",
 ]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

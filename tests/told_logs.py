@@ -84,6 +84,8 @@ SCORING = {
         "margin": 0.02,
         "refractory_s": 300.0,
     },
+    "cusum": {"k": 0.1, "h": 1.0, "warmup": 3.0, "memory": 10.0},
+    "noise-change": {"limit": 1.0, "readings": 5.0, "warmup": 10.0, "memory": 50.0},
     "novelty": {"limit": 1.0, "quiet": 1.0, "refractory_s": 300.0},
 }
 
