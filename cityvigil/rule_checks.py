@@ -6,12 +6,16 @@ file is cityvigil/rule_files.py's.
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import re
 import string
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from detectors.expression import ExpressionError, parse_groups
+import msgspec
+
+from detectors.expression import SPANS_US, ExpressionError, parse_groups
 from detectors.hold import parse_hold
 from detectors.registry import MEASURES, MODELS, PARAMS, ROLES, WITHOUT_MODEL
 from detectors.schedule import ScheduleError, parse_hours
@@ -22,6 +26,11 @@ from schemas.catalogue import catalogue
 from schemas.model import Model, ModelError
 from schemas.rule import Members, Rule
 
+_TOO_MANY = re.compile(r"\d{16}")
+_SPAN = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(SPANS_US)})\b")
+_LONGEST_US = 10 * 366 * 86_400_000_000
+_MOST_TOGETHER, _LONGEST_NAME = 10_000, 100
+_OFTENEST_S, _RAREST_S = 0.001, 366 * 86_400.0
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -46,9 +55,50 @@ def wrong_with(rule: Rule) -> list[Wrong]:
     ]
 
 
+def out_of_bounds(rule: Rule) -> list[Wrong]:
+    """Numbers that JSON, a clock or an array cannot hold; nothing else is looked at before these are gone."""
+    found = [
+        Wrong(place, 0, f"expected a number that is finite, got {value}")
+        for place, value in _floats(msgspec.to_builtins(rule))
+        if not math.isfinite(value)
+    ]
+    texts = [(f"levels.{level}", cell) for level, cell in rule.levels.items()]
+    texts += [("hold", rule.hold), ("clear", rule.clear)]
+    for i, trial in enumerate(rule.tests):
+        runs = [("values", trial.values), ("expect", trial.expect)]
+        runs += [(f"others[{j}].values", other.values) for j, other in enumerate(trial.others)]
+        texts += [
+            (f"tests[{i}].{name}[{j}]", value)
+            for name, run in runs
+            for j, value in enumerate(run)
+            if isinstance(value, str)
+        ]
+    for place, text in texts:
+        if digits := _TOO_MANY.search(text):
+            found.append(Wrong(place, digits.start(), "expected numbers of at most 15 digits"))
+            continue
+        for span in _SPAN.finditer(text):
+            if float(span[1]) * SPANS_US[span[2]] > _LONGEST_US:
+                found.append(Wrong(place, span.start(), f"expected at most ten years, got {span[0]!r}"))
+    return found
+
+
+def _floats(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """Of what a document holds, with their places."""
+    if isinstance(value, float):
+        yield place, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _floats(part, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            yield from _floats(part, f"{place}[{i}]")
+
+
 def _names(rule: Rule) -> Iterator[Wrong]:
-    if not _NAME.fullmatch(rule.name):
-        yield Wrong("name", 0, f"expected lower-case letters, digits and -, got {rule.name!r}")
+    if not _NAME.fullmatch(rule.name) or len(rule.name) > _LONGEST_NAME:
+        told = f"expected lower-case letters, digits and -, at most {_LONGEST_NAME}, got {rule.name[:120]!r}"
+        yield Wrong("name", 0, told)
     if rule.name == "version":
         yield Wrong("name", 0, "version is the key of version markers, no name for a rule")
     for i, category in enumerate(rule.selector.categories):
@@ -154,6 +204,10 @@ def _times(rule: Rule) -> Iterator[Wrong]:
     if rule.group is not None:
         if rule.group.at_least < 2:
             yield Wrong("group.at_least", 0, f"expected at least 2, got {rule.group.at_least}")
+        if rule.group.at_least > _MOST_TOGETHER:
+            yield Wrong("group.at_least", 0, f"expected at most {_MOST_TOGETHER}, got {rule.group.at_least}")
+        if not 0 < rule.group.within_s <= _LONGEST_US / 1e6:
+            yield Wrong("group.within_s", 0, f"expected seconds above 0, got {rule.group.within_s:g}")
         if rule.detector != "threshold":
             yield Wrong("group", 0, f"expected detector threshold with a group, got {rule.detector}")
 
@@ -192,6 +246,20 @@ def _trials(rule: Rule) -> Iterator[Wrong]:
         category = trial.category or next(iter(rule.selector.categories), "")
         if category not in catalogue():
             yield Wrong(f"{place}.category", 0, f"{category!r} is no category of the catalogue")
+        for j, other in enumerate(trial.others):
+            if other.category not in catalogue():
+                told = f"{other.category!r} is no category of the catalogue"
+                yield Wrong(f"{place}.others[{j}].category", 0, told)
+        if not _OFTENEST_S <= trial.every_s <= _RAREST_S:
+            told = f"expected seconds from {_OFTENEST_S:g} to {_RAREST_S:g}, got {trial.every_s:g}"
+            yield Wrong(f"{place}.every_s", 0, told)
+        try:
+            start = dt.datetime.fromisoformat(trial.start)
+        except ValueError:
+            start = None
+        if start is None or start.tzinfo is None or not 1970 <= start.year < 2200:
+            told = f"expected a time like 2026-03-02T08:00:00+08:00, got {trial.start[:80]!r}"
+            yield Wrong(f"{place}.start", 0, told)
         for name, values in (("values", trial.values), *((f"others[{j}].values", o.values)
                              for j, o in enumerate(trial.others))):  # fmt: skip
             for j, value in enumerate(values):

@@ -16,11 +16,13 @@ from msgspec.structs import replace
 
 from cityvigil import rule_units
 from cityvigil.errors import CannotRun
-from cityvigil.rule_checks import Wrong, wrong_with
+from cityvigil.rule_checks import Wrong, out_of_bounds, wrong_with
+from schemas import document
 from schemas.model import ModelError, decode
 from schemas.rule import Rule, RuleError, from_yaml
 
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
 _STEP = re.compile(r"([^.\[\]]+)")
 
 
@@ -47,10 +49,12 @@ def read(paths: Iterable[Path]) -> tuple[list[tuple[Path, Rule]], list[str]]:
     where: dict[str, Path] = {}
     for path in paths:
         try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            problems.append(f"{path}:1:1: not UTF-8 at byte {error.start}")
+            text = document.text_of(path.read_bytes(), str(path))
+        except document.Malformed as error:
+            problems.append(str(error))
             continue
+        except OSError as error:
+            raise CannotRun(f"{path}: {error.strerror}") from None
         rule, wrong = check(text, str(path))
         problems += wrong
         if rule is None:
@@ -71,8 +75,13 @@ def check(text: str, where: str) -> tuple[Rule | None, list[str]]:
         if message.startswith(f"{where}: "):  # YAML's own complaint has its place already
             at = _AT.search(message)
             what = _AT.sub("", message[len(where) + 2 :])
-            message = f"{where}:{_place(text, at[1] if at else '')}: {f'{at[1]}: ' if at else ''}{what}"
+            place = at[1] if at else ""
+            unknown = _UNKNOWN.fullmatch(what)
+            shown_at = _place(text, f"{place}.{unknown[1]}", key=True) if unknown else _place(text, place)
+            message = f"{where}:{shown_at}: {f'{place}: ' if place else ''}{what}"
         return None, [message]
+    if beyond := out_of_bounds(rule):
+        return None, [f"{where}:{_place(text, place, at)}: {what}" for place, at, what in beyond]
     rule, units = rule_units.converted(rule)
     rule, models = _with_model(rule, Path(where).parent)
     found = [*wrong_with(rule), *units, *models]
@@ -90,10 +99,13 @@ def _with_model(rule: Rule, folder: Path) -> tuple[Rule, list[Wrong]]:
         return rule, [Wrong("model", 0, f"{path}: {error.strerror}")]
     except ModelError as error:
         return rule, [Wrong("model", 0, f"{path}: {error}")]
+    except ValueError:  # a NUL in the name; ModelError is one too, and stands before
+        return rule, [Wrong("model", 0, f"expected the name of a file, got {rule.model!r}")]
 
 
-def _place(text: str, place: str, at: int = 0) -> str:
-    """LINE:COLUMN of character `at` of `place` ("selector.categories[0]"), or of what of it there is."""
+def _place(text: str, place: str, at: int = 0, *, key: bool = False) -> str:
+    """LINE:COLUMN of character `at` of `place` ("selector.categories[0]"), or of what of it there is; with
+    `key` of its name."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
@@ -106,7 +118,8 @@ def _place(text: str, place: str, at: int = 0) -> str:
                 at = 0
                 break
             node = pair[1]
-            mark = node.start_mark if isinstance(node, yaml.ScalarNode) else pair[0].start_mark
+            own = isinstance(node, yaml.ScalarNode) and not key
+            mark = node.start_mark if own else pair[0].start_mark
         elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
             node = node.value[int(step)]
             mark = node.start_mark

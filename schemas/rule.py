@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from schemas import document
 from schemas.card import Card
 from schemas.model import Model
 
@@ -200,11 +201,9 @@ def json_schema() -> dict[str, Any]:
 def from_yaml(text: str, where: str = "rule") -> Rule:
     """One rule from a YAML document. Raises RuleError with the place."""
     try:
-        content: Any = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        at = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise RuleError(f"{at}: {error.problem}") from None
+        content: Any = document.load(text, where)
+    except document.Malformed as error:
+        raise RuleError(str(error)) from None
     try:
         return msgspec.convert(content, Rule, strict=False)
     except msgspec.ValidationError as error:

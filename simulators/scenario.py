@@ -6,6 +6,7 @@ no scenario is refused with its name, the line, what was expected and what came.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -14,12 +15,16 @@ from typing import Any, NoReturn
 
 import yaml
 
+from schemas import document
+from schemas.unit import units
 from simulators.city import NETWORKS, WHOLE, WITH_VIDEO, ZONES, City
 from simulators.faults import FaultSpec
 from simulators.kinds import KINDS
 from simulators.protocols.fleet import NAMES, spoken
 from simulators.weather import SEASONS
 
+LONGEST_S = 366 * 86_400.0
+MOST_CAMERAS = 10_000_000
 CATEGORIES = {"demo": NETWORKS, "demo-video": WITH_VIDEO, "all": WHOLE}
 
 
@@ -65,7 +70,12 @@ def load(name: str) -> Scenario:
         path = Path(name)
         if not path.is_file():
             raise ScenarioError(f"no scenario file {name}")
-        return parse(path.read_text(encoding="utf-8"), name)
+        try:
+            return parse(document.text_of(path.read_bytes(), name), name)
+        except OSError as error:
+            raise ScenarioError(f"{name}: {error.strerror}") from None
+        except document.Malformed as error:
+            raise ScenarioError(str(error)) from None
     if name not in names():
         raise ScenarioError(f"no scenario {name!r}: expected one of {', '.join(names())}, or a .yaml file")
     found = resources.files("simulators").joinpath("scenarios", f"{name}.yaml")
@@ -73,12 +83,11 @@ def load(name: str) -> Scenario:
 
 
 def parse(text: str, where: str) -> Scenario:
-    """Raises ScenarioError naming `where`, the line, what was expected and what came."""
+    """Raises ScenarioError naming `where`, line and column, what was expected and what came."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ScenarioError(f"{where}:{line}: {error.problem}") from None
+        node = document.compose(text, where)
+    except document.Malformed as error:
+        raise ScenarioError(str(error)) from None
     top = _Mapping(node, where, "the scenario")
     clock, city = top.mapping("clock"), top.mapping("city")
     zones = city.get("zones", int, lambda v: 1 <= v <= len(ZONES), f"1 to {len(ZONES)}")
@@ -96,7 +105,7 @@ def parse(text: str, where: str) -> Scenario:
         faults=_faults(top.items("faults"), known, kinds),
         season=top.get("season", str, lambda v: v in SEASONS, f"one of {', '.join(SEASONS)}", "fair"),
         categories=categories,
-        cameras=city.get("cameras", int, lambda v: v >= 0, "a whole number from 0 up", 0),
+        cameras=city.get("cameras", int, lambda v: 0 <= v <= MOST_CAMERAS, f"0 to {MOST_CAMERAS}", 0),
     )
     for part in (top, clock, city):
         part.done()
@@ -109,6 +118,8 @@ def _faults(items: list[_Mapping], zones: list[str], kinds: list[str]) -> tuple[
         spec = _fault(item, zones, kinds, specs)
         if any((spec.kind, spec.zone) == (other.kind, other.zone) for other in specs):
             item.refuse("zone", f"expected a zone without another {spec.kind}, got {spec.zone!r}")
+        if spec.name and any(spec.name == other.name for other in specs):
+            item.refuse("name", f"expected a name that no fault above has, got {spec.name!r}")
         specs.append(spec)
     return tuple(specs)
 
@@ -122,9 +133,9 @@ def _protocols(top: _Mapping) -> dict[str, tuple[str, ...]]:
     expected = f"some of {', '.join(known)}, with spaces between"
     networks = {network.name for city in CATEGORIES.values() for network in city}
     found = {
-        name: tuple(part.get(name, str, lambda v: set(v.split()) <= set(known), expected).split())
-        for name in part.names()
-        if name in networks
+        name: tuple(part.get(name, str, lambda v: _are_spoken(v, known), expected).split())
+        for name in sorted(networks)
+        if part.has(name)
     }
     part.done()
     return found
@@ -140,16 +151,30 @@ def _fault(item: _Mapping, zones: list[str], kinds: list[str], before: list[Faul
         kind=kind,
         zone=item.get("zone", str, lambda v: v in zones, f"one of {', '.join(zones)}"),
         onset_s=since_s
-        + item.get("delay_s" if cause else "onset_s", float, lambda v: v >= 0, "seconds from 0 up"),
-        duration_s=item.get("duration_s", float, lambda v: v > 0, "seconds above 0"),
+        + item.get("delay_s" if cause else "onset_s", float, _is_delay, "seconds from 0 up, at most a year"),
+        duration_s=item.get("duration_s", float, _is_duration, "seconds above 0, at most a year"),
         magnitude=item.get("magnitude", float) if KINDS[kind].measured else 0.0,
         expected_level=None if absorbed else item.get("expected_level", int, lambda v: 1 <= v <= 4, "1 to 4"),
-        expected_unit=None if absorbed else item.get("expected_unit", str),
+        expected_unit=None
+        if absorbed
+        else item.get("expected_unit", str, lambda v: v in units(), f"one of {', '.join(units())}"),
         name=item.get("name", str, default=""),
         cause=cause,
     )
     item.done()
     return spec
+
+
+def _are_spoken(text: str, known: list[str]) -> bool:
+    return bool(text.split()) and set(text.split()) <= set(known)
+
+
+def _is_delay(seconds: float) -> bool:
+    return 0 <= seconds <= LONGEST_S
+
+
+def _is_duration(seconds: float) -> bool:
+    return 0 < seconds <= LONGEST_S
 
 
 class _Mapping:
@@ -175,9 +200,16 @@ class _Mapping:
             self._asked.add(name)
             return default
         node = self._find(name)
-        value = yaml.safe_load(yaml.serialize(node)) if isinstance(node, yaml.ScalarNode) else None
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+        try:
+            value = document.value_of(node, self._where) if isinstance(node, yaml.ScalarNode) else None
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+        except document.Malformed as error:
+            raise ScenarioError(str(error)) from None
+        except OverflowError:
+            value = math.inf
+        if isinstance(value, float) and not math.isfinite(value):
+            value = None
         words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
         if type(value) is not kind:
             self._refuse(node, f"{name} of {self._what}: expected {expected or words}, got {_shown(node)}")
@@ -188,9 +220,6 @@ class _Mapping:
     def has(self, name: str) -> bool:
         self._asked.add(name)
         return name in self._values
-
-    def names(self) -> list[str]:
-        return list(self._values)
 
     def mapping(self, name: str) -> _Mapping:
         return _Mapping(self._find(name), self._where, name)
@@ -218,15 +247,11 @@ class _Mapping:
         return self._values[name]
 
     def _refuse(self, node: yaml.Node | None, why: str) -> NoReturn:
-        line = node.start_mark.line + 1 if node is not None else 1
-        raise ScenarioError(f"{self._where}:{line}: {why}")
+        at = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else "1:1"
+        raise ScenarioError(f"{self._where}:{at}: {why}")
 
 
 def _shown(node: yaml.Node) -> str:
-    return (
-        repr(node.value)
-        if isinstance(node, yaml.ScalarNode)
-        else "a list"
-        if isinstance(node, yaml.SequenceNode)
-        else "a mapping"
-    )
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value[:80]) if node.value else "nothing"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

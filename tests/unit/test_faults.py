@@ -199,29 +199,49 @@ def test_a_scenario_is_read_as_written() -> None:
     ("old", "new", "complaint"),
     [
         ("seed: 1", "seed: one",
-         "2: seed of the scenario: expected a whole number from 0 up, got 'one'"),
+         "2:7: seed of the scenario: expected a whole number from 0 up, got 'one'"),
         ("zone: shibei-01", "zone: laoshan-01",
-         "8: zone of faults[0]: expected one of shinan-01, shibei-01, got 'laoshan-01'"),
-        ("    onset_s: 1\n", "", "7: faults[0] lacks 'onset_s'"),
+         "8:11: zone of faults[0]: expected one of shinan-01, shibei-01, got 'laoshan-01'"),
+        ("    onset_s: 1\n", "", "7:5: faults[0] lacks 'onset_s'"),
         ("magnitude: 3", "magnitude: much",
-         "11: magnitude of faults[0]: expected a number, got 'much'"),
+         "11:16: magnitude of faults[0]: expected a number, got 'much'"),
         ("expected_level: 2", "expected_level: 5",
-         "12: expected_level of faults[0]: expected 1 to 4, got 5"),
+         "12:21: expected_level of faults[0]: expected 1 to 4, got 5"),
         ("seed: 1", "seed: 1\nsede: 2",
-         "3: 'sede' in the scenario is not known: expected city, clock, faults, name, protocols"),
+         "3:1: 'sede' in the scenario is not known: expected city, clock, faults, name, protocols"),
         ("season: fair", "season: monsoon",
-         "3: season of the scenario: expected one of fair, winter, spring, summer, autumn, got 'monsoon'"),
+         "3:9: season of the scenario: expected one of fair, winter, spring, summer, autumn, got 'monsoon'"),
         ("density: 0.1", "density: 0.1, categories: some",
-         "5: categories of city: expected demo or demo-video or all, got 'some'"),
+         "5:44: categories of city: expected demo or demo-video or all, got 'some'"),
         ("onset_s: 1\n", "cause: rain\n",
-         "9: cause of faults[0]: expected the name of a fault above, got 'rain'"),
+         "9:12: cause of faults[0]: expected the name of a fault above, got 'rain'"),
         ("expected_level: 2", "absorbed: maybe",
-         "12: absorbed of faults[0]: expected true or false, got 'maybe'"),
-        ("clock: {scale: 60}", "clock: fast", "4: clock must be a mapping of names to values"),
+         "12:15: absorbed of faults[0]: expected true or false, got 'maybe'"),
+        ("clock: {scale: 60}", "clock: fast", "4:8: clock must be a mapping of names to values"),
         ("gas-leak", "earthquake",
-         "7: kind of faults[0]: expected one of gas-leak, main-burst, heat-pipe-leak, bridge-strain-shift, "),
-        ("gas-leak", "cover-moved", "7: kind of faults[0]: expected one of gas-leak, main-burst, "),
-        ("name: small", "name: [small", "2: expected ',' or ']'"),
+         "7:11: kind of faults[0]: expected one of gas-leak, main-burst, heat-pipe-leak, "),
+        ("gas-leak", "cover-moved", "7:11: kind of faults[0]: expected one of gas-leak, main-burst, "),
+        ("name: small", "name: [small", "2:5: expected ',' or ']'"),
+        ("    zone: shibei-01", "\tzone: shibei-01", "8:1: found character '\\t' that cannot start"),
+        ("seed: 1", "seed: 1\nseed: 2", "3:1: expected each name once, got 'seed' again (line 2 has it)"),
+        ("seed: 1", "seed:", "2:6: seed of the scenario: expected a whole number from 0 up, got nothing"),
+        ("seed: 1", "seed: 2026-02-30", "2:7: expected what YAML reads as timestamp, got '2026-02-30'"),
+        ("seed: 1", "seed: !!int x", "2:7: expected what YAML reads as int, got 'x'"),
+        ("seed: 1", "seed: !ours 1", "2:7: could not determine a constructor for the tag '!ours'"),
+        ("seed: 1", "seed: " + "9" * 5000, "2:7: expected what YAML reads as int, got '999"),
+        ("seed: 1", "seed: " + "[" * 5000, "2:38: expected at most 32 levels of nesting"),
+        ("seed: 1", "seed: &a [*a]", "2:11: expected an alias of something else than itself"),
+        ("seed: 1", "seed: 1\n? [a]\n: 2", "3:3: expected a name, got a list or a mapping"),
+        ("seed: 1", "seed: 1\0", "2:8: expected text, got the character U+0000"),
+        ("duration_s: 2.5", "duration_s: -5",
+         "10:17: duration_s of faults[0]: expected seconds above 0, at most a year, got -5.0"),
+        ("duration_s: 2.5", "duration_s: .inf",
+         "10:17: duration_s of faults[0]: expected seconds above 0, at most a year, got '.inf'"),
+        ("magnitude: 3", "magnitude: .nan", "11:16: magnitude of faults[0]: expected a number, got '.nan'"),
+        ("gas-company", "gas-works", "13:20: expected_unit of faults[0]: expected one of duty-desk, "),
+        ("seed: 1", "seed: 1\nprotocols: {gas: ''}", "3:18: gas of protocols: expected some of cjt188"),
+        ("seed: 1", "seed: 1\nprotocols: {gaz: senml}", "3:13: 'gaz' in protocols is not known: expected"),
+        ("zones: 2", "zones: 2, cameras: 99999999999", "5:27: cameras of city: expected 0 to 10000000"),
     ],
 )  # fmt: skip
 def test_a_wrong_scenario_is_refused_with_its_line_and_what_was_expected(
@@ -230,6 +250,30 @@ def test_a_wrong_scenario_is_refused_with_its_line_and_what_was_expected(
     with pytest.raises(ScenarioError) as caught:
         parse(TEXT.replace(old, new), "small.yaml")
     assert str(caught.value).startswith(f"small.yaml:{complaint}")
+
+
+def test_an_alias_counts_as_what_it_stands_for() -> None:
+    grown = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+    )
+    with pytest.raises(ScenarioError, match=r"small.yaml:18:[0-9]+: expected at most 100000 values, aliases"):
+        parse(TEXT + grown, "small.yaml")
+
+
+def test_two_faults_have_not_one_name() -> None:
+    second = TEXT[TEXT.index("  - kind") :].replace("shibei-01", "shinan-01")
+    twice = (TEXT + second).replace("gas-leak\n", "gas-leak\n    name: leak\n")
+    with pytest.raises(
+        ScenarioError, match=r"small.yaml:16:11: name of .*: expected a name that no fault above"
+    ):
+        parse(twice, "small.yaml")
+
+
+def test_a_scenario_in_another_encoding_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "night.yaml"
+    path.write_bytes(TEXT.replace("name: small", "name: 坏").encode("gb18030"))
+    with pytest.raises(ScenarioError, match=r"night.yaml:1:7: expected text in UTF-8, got the byte 0x"):
+        load(str(path))
 
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:

@@ -58,7 +58,7 @@ def test_a_good_rule_has_no_problems_and_keeps_its_version_when_it_is_written_ot
         ("name: cellar-water", "name: Cellar Water", "r.yaml:1:7: expected lower-case letters"),
         ("name: cellar-water", "name: version", "r.yaml:1:7: version is the key"),
         ("detector: threshold", "detector: magic", "r.yaml:4:11: detector: Invalid enum value 'magic'"),
-        ("detector: threshold", "detektor: threshold", "r.yaml:1:1: Object"),
+        ("detector: threshold", "detektor: threshold", "r.yaml:4:1: Object"),
         ("drain_underpass_water_depth", "drain_cellar", "r.yaml:7:40: 'drain_cellar' is no category"),
         ("v>=0.5 for 10 min", "v>=0.5 for ten min", "r.yaml:9:17: expected a time span"),
         ("3: v>=0.5 for 10 min", "3: 'v>=0.5 for ten min'", "r.yaml:9:18: expected a time span"),
@@ -89,7 +89,7 @@ def test_a_good_rule_has_no_problems_and_keeps_its_version_when_it_is_written_ot
         ),
         ("tell: [drainage-group]", "tell: [nobody]", "r.yaml:16:3: 'nobody' is no unit of units.csv"),
         ("respond_min: {2: 30, 3: 120}", "respond_min: {3: 120}", "r.yaml:15:3: expected a time for level 2"),
-        ("response:", "remark:", "r.yaml:1:1: Object contains unknown field `remark`"),
+        ("response:", "remark:", "r.yaml:12:1: Object contains unknown field `remark`"),
         ("source: judgement", "source: ''", "r.yaml:17:11: expected where it comes from"),
         (
             "name: cellar-water",
@@ -102,6 +102,58 @@ def test_a_good_rule_has_no_problems_and_keeps_its_version_when_it_is_written_ot
             "r.yaml:11:28: expected a number, or `NUMBER x TIMES`",
         ),
         ("title_zh: 地下室积水", "title_zh: [", "r.yaml:4:9: expected ',' or ']'"),
+        ("hold: 2 con", "name: other\nhold: 2 con", "r.yaml:11:1: expected each name once, got 'name' again"),
+        (
+            "  3: v",
+            "  2: v>=9\n  3: v",
+            "r.yaml:11:3: expected each name once, got '2' again (line 9 has it)",
+        ),
+        ("title_en: water", "title_en: 2026-02-30 #", "r.yaml:3:11: expected what YAML reads as timestamp"),
+        ("title_en: water", "title_en: a\0b", "r.yaml:3:12: expected text, got the character U+0000"),
+        ("title_en: water", "title_en: " + "[" * 5000, "r.yaml:3:42: expected at most 32 levels of nesting"),
+        (
+            "source: judgement",
+            "source: x\n---\na: 1",
+            "r.yaml:18:1: expected a single document in the stream but",
+        ),
+        (
+            "hold: 2 con",
+            "hysteresis: .inf\nhold: 2 con",
+            "r.yaml:11:13: expected a number that is finite, got inf",
+        ),
+        (
+            "hold: 2 con",
+            "params: {a: .nan}\nhold: 2 con",
+            "r.yaml:11:13: expected a number that is finite, got nan",
+        ),
+        ("hold: 2 con", 'model: "a\\0b"\nhold: 2 con', "r.yaml:11:8: expected the name of a file"),
+        ("for 10 min", "for 99999999999999999999 min", "r.yaml:9:17: expected numbers of at most 15 digits"),
+        ("for 10 min", "for 4000 d", "r.yaml:9:17: expected at most ten years, got '4000 d'"),
+        (
+            "hold: 2 con",
+            "group: {at_least: 99999999999999999999}\nhold: 2 con",
+            "r.yaml:11:19: expected at most",
+        ),
+        (
+            "hold: 2 con",
+            "group: {at_least: 2, within_s: -1}\nhold: 2 con",
+            "r.yaml:11:32: expected seconds above",
+        ),
+        *(
+            ("hold: 2 con", f"tests: [{{name: a, values: [0], {bad}}}]\nhold: 2 con", f"r.yaml:11:{said}")
+            for bad, said in (
+                ("start: yesterday", "39: expected a time like 2026-03-02T08:00:00+08:00, got 'yesterday'"),
+                ("start: '2026-03-02'", "39: expected a time like 2026-03-02T08:00:00+08:00"),
+                ("every_s: 0", "41: expected seconds from 0.001 to"),
+                ("every_s: .nan", "41: expected a number that is finite, got nan"),
+                ("others: [{category: x, values: [1]}]", "52: 'x' is no category of the catalogue"),
+            )
+        ),
+        (
+            "hold: 2 con",
+            f"tests: [{{name: a, values: [0 x {'9' * 5000}]}}]\nhold: 2 con",
+            "r.yaml:11:32: expected numbers of at most 15 digits",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(good: str, bad: str, said: str) -> None:
@@ -185,7 +237,7 @@ def test_a_folder_is_read_whole_and_a_name_stands_once(tmp_path: Path) -> None:
     rules, wrong = rule_files.read(rule_files.find([str(tmp_path)]))
     assert len(rules) == 2
     assert wrong == [
-        f"{tmp_path / 'c.yaml'}:1:1: not UTF-8 at byte 6",
+        f"{tmp_path / 'c.yaml'}:1:7: expected text in UTF-8, got the byte 0xb5",
         f"{tmp_path / 'gas' / 'a.yaml'}:1:7: cellar-water is also in {tmp_path / 'b.yml'}",
     ]
 
