@@ -1,7 +1,7 @@
 """Cameras and assets as files: CSV or .xlsx, and for cameras the catalogue that GB/T 28181 platforms give.
 
 Of a catalogue only cameras are taken (types 131 and 132 in digits 11-13 of the 20-digit id): platforms,
-groups and districts are passed over. It knows eight directions and no range: 90 degrees, 100 m are assumed.
+groups and districts are passed over. It knows eight directions and no range.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from cityvigil.cells import PLACE_DIGITS, Cells, Problem, shown
 from cityvigil.coordinates import SHIFTED, in_china, to_wgs84
 from cityvigil.sensor_files import cell
 
-ANGLE, RANGE_M = 90.0, 100.0
 CAMERA_STATES = ("in-service", "maintenance", "retired")
 _CAMERA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GB28181_ID = re.compile(r"[0-9]{10}(131|132)[0-9]{7}")
@@ -32,7 +31,8 @@ _DECLARED = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 @dataclass(frozen=True, slots=True)
 class CameraRow:
-    """`bearing` None: it turns. In the order of the file's columns, after the row."""
+    """`bearing` None: it turns; `angle` and `range_m` None: as they were, else what cityvigil/camera_store.py
+    assumes. In the order of the file's columns, after the row."""
 
     row: int
     camera: str
@@ -40,8 +40,8 @@ class CameraRow:
     lon: float | None
     lat: float | None
     bearing: float | None
-    angle: float
-    range_m: float
+    angle: float | None
+    range_m: float | None
     owner: str | None
     zone: str | None
     stream: str | None
@@ -111,8 +111,8 @@ def _camera(row: Cells) -> CameraRow:
         lon=lon,
         lat=lat,
         bearing=bearing,
-        angle=row.number("angle", 1, 360) or ANGLE,
-        range_m=row.number("range_m", 1, 20_000) or RANGE_M,
+        angle=row.number("angle", 1, 360),
+        range_m=row.number("range_m", 1, 20_000),
         owner=_name(row, "owner") or None,
         zone=row.identifier("zone", needed=False) or None,
         stream=_address(row, "stream", ("rtsp://", "rtmp://", "https://", "http://")),
@@ -238,8 +238,8 @@ def _item(
         lon=lon if lat is not None else None,
         lat=lat if lon is not None else None,
         bearing=None if turns else _DIRECTIONS.get(said("DirectionType")),
-        angle=ANGLE,
-        range_m=RANGE_M,
+        angle=None,
+        range_m=None,
         owner=said("Owner") or None,
         zone=None,
         stream=None,

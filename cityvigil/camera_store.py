@@ -1,7 +1,7 @@
 """Cameras and assets in PostgreSQL, which is their truth: written whole by imports, read for exports.
 
 A row is an upsert by its key; nothing is deleted: what leaves the city is `retired`. What a later file leaves
-empty of a camera (an address, say, that a catalogue does not know) stays as it was.
+empty of a camera (an address, say, or the range, which a catalogue does not know) stays as it was.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from cityvigil.camera_files import AssetRow, CameraRow, columns_of
 
 _KEPT = frozenset({"owner", "zone", "stream", "snapshot", "lon", "lat"})
 """Columns in which nothing means: as before."""
+ANGLE, RANGE_M = 90.0, 100.0
+"""Of a camera of which nobody ever said them."""
+_SIGHT = """
+update taken set angle = coalesce(taken.angle, c.angle, %s), range_m = coalesce(taken.range_m, c.range_m, %s)
+from taken t left join cameras c using (camera)
+where t.camera = taken.camera and (taken.angle is null or taken.range_m is null)
+"""
 
 
 def enter(connection: psycopg.Connection, rows: Sequence[CameraRow] | Sequence[AssetRow], by: str) -> int:
@@ -31,11 +38,17 @@ def enter(connection: psycopg.Connection, rows: Sequence[CameraRow] | Sequence[A
                 sql.Identifier(table)
             )
         )
+        if table == "cameras":
+            connection.execute(
+                "alter table taken alter column angle drop not null, alter column range_m drop not null"
+            )
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
         statement = sql.SQL("copy taken ({}) from stdin").format(columns)
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(astuple(row)[1:])
+        if table == "cameras":
+            connection.execute(_SIGHT, [ANGLE, RANGE_M])
         changed = connection.execute(_upsert(table, key, names)).rowcount
         if changed and table == "cameras":
             connection.execute("update cameras_version set version = version + 1, by = %s", [by])

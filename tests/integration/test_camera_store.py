@@ -56,6 +56,17 @@ def test_an_import_changes_what_differs_and_keeps_what_it_does_not_know(
     assert second[4] is None  # it turns
 
 
+def test_a_catalogue_that_comes_again_leaves_range_and_angle_as_a_file_said(
+    connection: psycopg.Connection[Any],
+) -> None:
+    unknown = a_camera(camera="cam-3", angle=None, range_m=None)
+    camera_store.enter(connection, [unknown], "a catalogue")
+    assert [row[5:7] for row in camera_store.read(connection, CameraRow)] == [(90.0, 100.0)]
+    camera_store.enter(connection, [a_camera(camera="cam-3", angle=40.0, range_m=500.0)], "a file")
+    assert camera_store.enter(connection, [unknown], "the catalogue again") == 0
+    assert [row[5:7] for row in camera_store.read(connection, CameraRow)] == [(40.0, 500.0)]
+
+
 def test_assets_are_entered_likewise(connection: psycopg.Connection[Any]) -> None:
     pipe = AssetRow(2, "main-1", "pipe", "干管", "main", "燃气公司", None, None, None)
     assert camera_store.enter(connection, [pipe], "somebody") == 1
