@@ -19,6 +19,8 @@ from typing import TypeVar, cast
 import numba
 from numba.core.caching import InTreeCacheLocator
 
+from schemas import days_off
+
 F = TypeVar("F", bound=Callable[..., object])
 LENDS_CONSTANTS = frozenset({"around.py", "contract.py", "limits.py"})
 
@@ -42,6 +44,7 @@ def _stamp() -> str:
         source = path.read_bytes()
         if path.name in LENDS_CONSTANTS or b"@compiled" in source:
             digest.update(source)
+    digest.update(days_off.text().encode())  # a constant of detectors/day_type.py
     return digest.hexdigest()
 
 

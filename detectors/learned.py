@@ -1,10 +1,11 @@
 """What is usual for a sensor, learned from its own readings: hourly baselines, and a line on temperature.
 
-The baseline has 48 bins, hours of the day on working days and on weekends, each a mean with a memory of four
+The baseline has 48 bins, hours of the day on working days and on days off, each a mean with a memory of four
 weeks and the mean size of departures from it; 4 sigma of an hour and 5 % of the sensor's high values (mean +
 1.645 sd, the 95 % point of a normal law) is what a departure must reach to count. The line is an
 exponentially weighted least squares fit. Both say nothing (NaN) for their first fourteen days, and learn at
-a tenth of the pace while an episode is open. Public holidays are not known here.
+a tenth of the pace while an episode is open. What is off is
+detectors/day_type.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.compiled import compiled
+from detectors.day_type import is_day_off
 
 BINS = 48
 HOUR_US = 3_600_000_000
@@ -99,8 +101,7 @@ def depart(state: Learned, track: int, at: int, value: float, calm: bool) -> tup
     """Learns a reading, in place. The share by which it departs from its hour's usual, and by which it fell
     below it; both 0 where the departure is too small to count, NaN while nothing is known."""
     local = at + LOCAL_US
-    weekend = (local // DAY_US + 3) % 7 >= 5
-    column = local % DAY_US // HOUR_US + (24 if weekend else 0)
+    column = local % DAY_US // HOUR_US + (24 if is_day_off(local // DAY_US) else 0)
     usual, size = float(state.usual[track, column]), float(state.size[track, column])
     times = int(state.times[track, column])
     course = state.course[track]

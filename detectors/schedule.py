@@ -1,4 +1,4 @@
-"""When rules look: hours, weekdays and months of the city's time, as masks over arrays of times.
+"""When rules look: hours, days and months of the city's time, as masks over arrays of times.
 
 Outside its schedule a rule raises nothing, and what is open falls as if it were no longer kept; detectors
 go on learning.
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from detectors.day_type import days_off
 from schemas.rule import Schedule
 
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
@@ -22,6 +23,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LOCAL_US = 8 * 3_600_000_000
 DAY_US = 24 * 3_600_000_000
 MINUTES = 24 * 60
+KINDS = ("workday", "dayoff")
 
 
 class ScheduleError(ValueError):
@@ -38,15 +40,16 @@ def parse_hours(text: str) -> tuple[int, int]:
 
 
 def masks(schedules: Sequence[Schedule | None]) -> np.ndarray:
-    """bool [schedules, 12 months, 7 weekdays, minutes of the day / 15]."""
-    out = np.ones((len(schedules), 12, 7, MINUTES // 15), bool)
+    """bool [schedules, 12 months, 14 days, minutes of the day / 15]; weekdays of work, then of days off."""
+    out = np.ones((len(schedules), 12, 14, MINUTES // 15), bool)
     for i, schedule in enumerate(schedules):
         if schedule is None:
             continue
         if schedule.months:
             out[i, [m for m in range(12) if m + 1 not in schedule.months]] = False
         if schedule.days:
-            out[i, :, [d for d in range(7) if DAYS[d] not in schedule.days]] = False
+            named = set(schedule.days)
+            out[i, :, [d for d in range(14) if not named & {DAYS[d % 7], KINDS[d // 7]}]] = False
         if schedule.hours:
             quarter = np.arange(0, MINUTES, 15)
             wanted = np.zeros(len(quarter), bool)
@@ -62,5 +65,6 @@ def open_at(mask: np.ndarray, which: np.ndarray, at: np.ndarray) -> np.ndarray:
     local = at + LOCAL_US
     day = local // DAY_US
     month = (local.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)) % 12
-    found: np.ndarray = mask[which, month, (day + 3) % 7, (local % DAY_US) // (15 * 60_000_000)]
+    which_day = (day + 3) % 7 + 7 * days_off(day)
+    found: np.ndarray = mask[which, month, which_day, (local % DAY_US) // (15 * 60_000_000)]
     return found

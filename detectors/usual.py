@@ -1,7 +1,7 @@
 """How far a quantity made of several sensors departs from what is usual at this hour.
 
 The quantity is smoothed (EWMA: Roberts 1959) and held against a baseline of 48 hours (detectors/learned.py:
-working days, weekends, memory four weeks). A departure counts from so many standard deviations of its hour.
+working days, days off, memory four weeks). A departure counts from so many standard deviations of its hour.
 From what departs, and while an episode is open, the baseline learns at a tenth of the pace. Each member has a
 baseline of its own, so that a departure can be laid at somebody's door.
 """
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors import learned
+from detectors.day_type import days_off
 from detectors.verdict import NEVER
 
 HOURS = learned.BINS
@@ -113,5 +114,5 @@ def depart(
 
 def hour_column(at: np.ndarray) -> np.ndarray:
     local = at + learned.LOCAL_US
-    weekend = (local // learned.DAY_US + 3) % 7 >= 5
-    return np.asarray(local % learned.DAY_US // learned.HOUR_US + np.where(weekend, 24, 0))
+    off = days_off(local // learned.DAY_US)
+    return np.asarray(local % learned.DAY_US // learned.HOUR_US + np.where(off, 24, 0))

@@ -24,7 +24,7 @@ Detector = Literal[
     "front",
 ]  # fmt: skip
 Mode = Literal["live", "canary", "shadow", "draft"]
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "workday", "dayoff"]
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
