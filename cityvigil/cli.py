@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from cityvigil.errors import CannotRun
@@ -71,3 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if not _is_named(error.filename, words):
+            raise
+        print(f"cityvigil {args.verb}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _is_named(file: object, words: Sequence[str]) -> bool:
+    """Whether a file is one that the command line names, or below one: then it is no bug that it fails."""
+    if not isinstance(file, str | bytes | os.PathLike):
+        return False
+    path = Path(os.fsdecode(file))
+    return any(path.is_relative_to(word.partition("=")[2] or word) for word in words if word)

@@ -53,9 +53,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         shown = [take, give]
         if kind is CameraRow:
             near = actions.add_parser("near", help="the cameras that can see a place, nearest first")
-            near.add_argument("lon", type=float, metavar="LON")
-            near.add_argument("lat", type=float, metavar="LAT")
-            near.add_argument("--limit", type=int, default=4, metavar="N")
+            near.add_argument("lon", type=_within(-180, 180), metavar="LON")
+            near.add_argument("lat", type=_within(-90, 90), metavar="LAT")
+            near.add_argument("--limit", type=_count, default=4, metavar="N")
             add_json_option(near)
             near.set_defaults(run=_near)
             shown.append(near)
@@ -111,6 +111,25 @@ def _near(args: argparse.Namespace) -> int:
         for row in found:
             print(f"{row['camera']:<24} {row['distance_m']:>8} m {row['bearing']:>4}°  {row['name']}")
     return 0
+
+
+def _within(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected degrees from {low:g} to {high:g}, got {text!r}")
+        return value
+
+    return read
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
+    return int(text)
 
 
 def _float(value: Any) -> float:

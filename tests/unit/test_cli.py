@@ -74,3 +74,39 @@ def test_a_worker_does_not_load_what_other_verbs_need() -> None:
     loaded = set(done.stdout.split())
     assert "cityvigil.verbs.services" in loaded
     assert not loaded & {"cityvigil.whole_city", "cityvigil.verbs.up", "simulators.city"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["rules", "export", "{good}/below"],
+        ["bench", "city", "--sensors", "100", "--minutes", "1", "--json={nowhere}/t"],
+        ["bench", "city", "--sensors", "100", "--minutes", "1", "--out", "{nowhere}/t"],
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_written_is_one_line_and_2(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = tmp_path / "a.yaml"
+    good.write_text("name: a\n", encoding="utf-8")
+    names = {"good": good, "nowhere": tmp_path / "nowhere"}
+    assert cli.main([word.format(**names) for word in words]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith(f"cityvigil {words[0]}: {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["999", "36"], "LON: expected degrees from -180 to 180, got '999'"),
+        (["120", "nan"], "LAT: expected degrees from -90 to 90, got 'nan'"),
+        (["120", "36", "--limit", "0"], "--limit: expected a whole number from 1 up, got '0'"),
+    ],
+)
+def test_a_place_that_is_none_is_no_question_for_cameras(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["cameras", "near", *words])
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
