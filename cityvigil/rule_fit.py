@@ -11,7 +11,7 @@ from pathlib import Path
 from cityvigil.errors import CannotRun
 from cityvigil.score_csv import read
 from detectors.fitted import fit, loaded
-from detectors.group import TooLittle
+from detectors.group import LibraryMissing, TooLittle
 from schemas.model import LARGEST, Model, encode
 
 
@@ -28,6 +28,8 @@ def fit_file(history: Path, out: Path, detector: str, time_column: str | None = 
         model = fit(detector, recording.names, recording.at, recording.values, span)
     except TooLittle as error:
         raise CannotRun(f"{history}: {error}") from None
+    except LibraryMissing as error:
+        raise CannotRun(str(error)) from None
     loaded(model)
     data = encode(model)
     if len(data) > LARGEST:

@@ -1,9 +1,10 @@
 """Several sensors as one vector, judged live by a model that was fitted offline on a clean history.
 
 The models are those that judge recorded files (detectors/components.py: PCA, T2 and Q; deviation.py: robust
-distance; onestep.py: ridge residuals; regime.py): one implementation, a row at a time, once in the interval
-of the history. The amount is in multiples of the model's own limit. A group that lacks one of the model's
-sensors is not judged. State is one row of numbers for each group, whatever its model remembers.
+distance; forest.py: isolation forest; onestep.py: ridge residuals; regime.py): one implementation, a row at a
+time, once in the interval of the history. The amount is in multiples of the model's own limit. A group that
+lacks one of the model's sensors is not judged. State is one row of numbers for each group, whatever its model
+remembers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
-from detectors import components, deviation, onestep, regime, verdict
+from detectors import components, deviation, forest, onestep, regime, verdict
 from detectors.contract import Batch, Bound, Detector, Fall, Scores
 from detectors.departing import alone, nothing_told, sources_of, unjudged
 from detectors.group import GroupDetector
@@ -26,7 +27,7 @@ from schemas.rule import Rule
 
 FITTABLE: dict[str, GroupDetector] = {
     found.name: found
-    for found in (components.DETECTOR, deviation.DETECTOR, onestep.DETECTOR, regime.DETECTOR)
+    for found in (components.DETECTOR, deviation.DETECTOR, forest.DETECTOR, onestep.DETECTOR, regime.DETECTOR)
 }
 
 
@@ -62,7 +63,7 @@ class Fitted(NamedTuple):
 def fit(
     detector: str, names: tuple[str, ...], at: np.ndarray, values: np.ndarray, span: tuple[str, str]
 ) -> Model:
-    """Raises detectors.group.TooLittle."""
+    """Raises detectors.group.TooLittle or LibraryMissing."""
     found = FITTABLE[detector]
     model = found.learn(found.settings, names, at, values)
     steps = np.diff(at)

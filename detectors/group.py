@@ -32,6 +32,10 @@ class TooLittle(ValueError):
     """A history that is too short, or says too little, to learn from."""
 
 
+class LibraryMissing(RuntimeError):
+    """Fitting needs a library that is not installed; the message says which."""
+
+
 def product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """rows @ matrix in blocks of one shape, so that a row's bits do not depend on how many follow it."""
     out = np.empty((len(rows), matrix.shape[1]))

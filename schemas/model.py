@@ -20,7 +20,7 @@ import numpy as np
 FORMAT = 1
 LARGEST = 600_000
 """Bytes: a rule with its model must fit into a message."""
-Fittable = Literal["components", "deviation", "onestep", "regime", "locate", "front"]
+Fittable = Literal["components", "deviation", "forest", "onestep", "regime", "locate", "front"]
 _KINDS = frozenset({"<f8", "<i8", "|b1"})
 
 

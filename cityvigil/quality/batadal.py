@@ -58,6 +58,9 @@ def measure(folder: Path) -> Iterator[Row]:
         yield row("isolation forest", forest >= 1)
     for name, score in peers.by_pyod(clean.values, live.values).items():
         yield row(f"pyod {name}", score >= 1)
+    walked = peers.our_forest(GROUPS["network"])
+    if walked is not None:
+        yield row("our forest", judge(walked, live, clean, Limits()).alert)
     default = onestep.Settings().quantile
     for quantile in QUANTILES:
         detector = replace(onestep.DETECTOR, settings=onestep.Settings(quantile=quantile))

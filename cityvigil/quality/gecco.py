@@ -42,5 +42,9 @@ def measure(folder: Path) -> Iterator[Row]:
         yield row("isolation forest", forest, forest >= 1)
     for name, score in peers.by_pyod(file.values[:LEARN], file.values).items():
         yield row(f"pyod {name}", score, score >= 1)
+    walked = peers.our_forest(GROUPS["place"])
+    if walked is not None:
+        marks = judge(walked, file, None, Limits())
+        yield row("our forest", marks.score, marks.alert)
     marks = judge(GROUPS["place"], file, None, Limits())
     yield row("profile place", marks.score, marks.alert)

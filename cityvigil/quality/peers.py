@@ -12,9 +12,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
+from detectors import forest
+from detectors.profiles import Group
 
 SEED = 7
 SHARE = 0.001
@@ -36,6 +40,11 @@ def isolation_forest(history: np.ndarray, values: np.ndarray) -> np.ndarray | No
     # decision_function is 0 at the threshold, negative beyond, within (-0.5, 0.5).
     score: np.ndarray = 1.0 - forest.decision_function(np.where(np.isfinite(values), values, usual))
     return score
+
+
+def our_forest(profile: Group) -> Group | None:
+    """The profile with our `forest`, its trees grown by scikit-learn, in place of its detector."""
+    return replace(profile, detector=forest.DETECTOR) if _library("sklearn") is not None else None
 
 
 def by_pyod(history: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -65,6 +65,10 @@ def measure(folder: Path) -> Iterator[Row]:
     for name in others[0]:
         found = [scores[name] >= 1 for scores in others]
         yield _row(f"pyod {name}", [(alert, _begins(alert)) for alert in found], files)
+    walked = peers.our_forest(GROUPS["machine"])
+    if walked is not None:
+        found = [judge(walked, f, None, Limits()).alert for f, _ in files]
+        yield _row("our forest", [(alert, _begins(alert)) for alert in found], files)
     found = [judge(GROUPS["machine"], f, None, Limits()).alert for f, _ in files]
     yield _row("profile machine", [(alert, _begins(alert)) for alert in found], files)
 
