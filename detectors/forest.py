@@ -3,10 +3,12 @@
 Liu, Ting and Zhou 2008, "Isolation forest": trees cut small samples of the history at random; a row that is
 alone after few cuts is strange, whatever the shape of what is usual, so a pattern with several regimes needs
 no model of each. scikit-learn grows the trees, offline; they are written out as arrays and walked here, so
-nothing of it is needed live. A score cannot pass what the longest path allows, so a strange row is little
-above the strangest usual one; depths are therefore smoothed (EWMA) before they are judged, and the limit is
-what one in a thousand rows of the history passes so, in trees that had not seen its part of it. The column
-that is told is the one whose cuts leave the smallest share of the rows on this one's side, in bits a cut.
+nothing of it is needed live. No tree cuts beyond the values it has seen, so a row outside what the history
+spanned, widened, counts as alone without a cut. Depths are smoothed (EWMA) before they are judged: a score
+cannot pass what the longest path allows, so a strange row is little above the strangest usual one. The limit
+is what one in a thousand rows of the history passes so, in trees that had not seen its part of it. The column
+that is told is the one farthest outside, or whose cuts leave the smallest share of the rows on this one's
+side, in bits a cut.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class Settings:
     seed: int = 7
     weight: float = 0.2  # of the newest row
     parts: int = 5  # of the history, each judged by trees of the others
+    margin: float = 0.1  # share of a column's range by which it is widened
     quantile: float = 0.999  # of the history's scores: the limit
     least_rows: int = 320
 
@@ -41,6 +44,8 @@ class Model(NamedTuple):
     node is the next one."""
 
     usual: np.ndarray  # [c], stands in for a value that never came
+    middle: np.ndarray  # [c], of the history's range
+    half: np.ndarray  # [c], of the range, widened; inf where nothing varied
     root: np.ndarray  # i8 [trees]
     column: np.ndarray  # i8 [nodes], what is cut; -1: a leaf
     cut: np.ndarray  # f8 [nodes], left up to here; of a leaf, how deep its rows lie
@@ -79,11 +84,13 @@ def _grown(settings: Settings, usual: np.ndarray, rows: np.ndarray) -> Model:
     grown = IsolationForest(
         n_estimators=settings.trees, max_samples=min(settings.sample, len(rows)), random_state=settings.seed
     ).fit(rows)
-    return exported(grown, usual)._replace(weight=np.array(settings.weight))
+    middle, half = (rows.max(axis=0) + rows.min(axis=0)) / 2, np.ptp(rows, axis=0) / 2
+    half = np.where(half > 0, (1 + 2 * settings.margin) * half, np.inf)
+    return exported(grown, usual)._replace(middle=middle, half=half, weight=np.array(settings.weight))
 
 
 def exported(grown: Any, usual: np.ndarray) -> Model:
-    """The trees of a fitted scikit-learn IsolationForest over all columns, as arrays, without a limit."""
+    """The trees of a fitted scikit-learn IsolationForest over all columns, as arrays, with no limits yet."""
     root, column, cut, right, bits = [], [], [], [], []
     first = 0
     for one in grown.estimators_:
@@ -102,6 +109,8 @@ def exported(grown: Any, usual: np.ndarray) -> Model:
         first += tree.node_count
     return Model(
         usual,
+        np.zeros(len(usual)),
+        np.full(len(usual), np.inf),
         np.array(root, np.int64),
         np.concatenate(column).astype(np.int64),
         np.concatenate(cut).astype(np.float64),
@@ -139,6 +148,9 @@ def _judged(model: Model, before: np.ndarray, rows: np.ndarray) -> tuple[np.ndar
     _walk(
         model.root, model.column, model.cut, model.right, model.bits, np.ascontiguousarray(shown), depth, top
     )  # fmt: skip
+    outside = np.abs(rows - model.middle) / model.half
+    beyond = outside.max(axis=1) > 1.0
+    depth[beyond], top[beyond] = 0.0, outside[beyond].argmax(axis=1)
     weight = float(model.weight)
     smooth = follow(before, np.full((len(rows), 1), 1.0 - weight), weight * depth[:, None])
     return smooth[-1], 2.0 ** (-smooth[:, 0] / float(model.usual_depth)), top
