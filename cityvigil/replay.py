@@ -306,6 +306,7 @@ async def _consumer(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
 
 async def _within(seconds: float, work: Awaitable[_T], complaint: str) -> _T:
     try:
-        return await asyncio.wait_for(work, seconds)
+        async with asyncio.timeout(seconds):
+            return await work
     except TimeoutError:
         raise CannotRun(complaint) from None

@@ -136,7 +136,8 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
                 started.terminate()
             try:
-                await asyncio.wait_for(started.wait(), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    await started.wait()
             except TimeoutError:
                 log.warning("%s did not end in %.0f s: killed", running.child.name, PATIENCE_S)
                 with contextlib.suppress(ProcessLookupError):

@@ -142,7 +142,8 @@ class Pushes:
         came = Arrival(platform, items, body, f"http/{platform}", sender, self._now(), gateway)
         admitted = self._admission.admit(came)
         try:
-            await asyncio.wait_for(asyncio.shield(admitted.stored), STORED_WITHIN_S)
+            async with asyncio.timeout(STORED_WITHIN_S):
+                await asyncio.shield(admitted.stored)
         except TimeoutError:
             return _said(platform, 503)  # it goes on; what comes again is known by what it says
         return _said(platform, 200)

@@ -401,6 +401,7 @@ async def _first(work: Sequence[asyncio.Future[Any]], *others: asyncio.Future[An
 async def _within(what: Coroutine[Any, Any, Any], seconds: float) -> None:
     """Waits for it so long and no longer."""
     try:
-        await asyncio.wait_for(what, seconds)
+        async with asyncio.timeout(seconds):
+            await what
     except TimeoutError:
         return

@@ -183,4 +183,5 @@ async def _sleep(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.sleep(0)
         return
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()

@@ -236,7 +236,8 @@ class Detect:
         while self._more_comes(partitions) and (left := deadline - time.monotonic()) > 0:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), min(left, QUIET_S))
+                async with asyncio.timeout(min(left, QUIET_S)):
+                    await self._arrived.wait()
             except TimeoutError:
                 return
 
@@ -303,7 +304,8 @@ async def _crashed(app: DetectApp) -> None:
 
 async def _stop(app: DetectApp) -> None:
     try:
-        await asyncio.wait_for(app.stop(), STOP_WITHIN_S)
+        async with asyncio.timeout(STOP_WITHIN_S):
+            await app.stop()
     except TimeoutError:
         log.error("Faust did not stop within %.0f s: left to the end of the process", STOP_WITHIN_S)
 

@@ -392,6 +392,7 @@ def _versions(dsn: str) -> dict[str, str]:
 
 async def _within(seconds: float, work: Awaitable[_T], complaint: str) -> _T:
     try:
-        return await asyncio.wait_for(work, seconds)
+        async with asyncio.timeout(seconds):
+            return await work
     except TimeoutError:
         raise CannotRun(complaint) from None

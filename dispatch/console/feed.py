@@ -155,7 +155,8 @@ class Feed:
         """What cannot be measured in time is unknown: a broker that is away must not hold the picture up."""
         now = self._desk.now()
         try:
-            trust = await asyncio.wait_for(self._desk.trusted(), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                trust = await self._desk.trusted()
         except TimeoutError:
             trust = Trust()
         return Health(
