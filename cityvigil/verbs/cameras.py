@@ -68,7 +68,7 @@ def _import(args: argparse.Namespace) -> int:
     if problems:
         for problem in problems:
             print(problem, file=sys.stderr)
-        print(f"{len(problems)} problems; nothing was imported", file=sys.stderr)
+        print(f"{len(problems)} problem{'s' * (len(problems) != 1)}; nothing was imported", file=sys.stderr)
         return 1
     if args.dry_run:
         print(f"{len(rows)} rows are right")

@@ -234,7 +234,7 @@ def _write(path: Path, content: bytes) -> None:
 def _say(problems: Sequence[Problem]) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"{len(problems)} problems; nothing was imported", file=sys.stderr)
+    print(f"{len(problems)} problem{'s' * (len(problems) != 1)}; nothing was imported", file=sys.stderr)
     return 1
 
 
