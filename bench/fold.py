@@ -4,6 +4,8 @@
 
 Processor time of one thread, `Partition.fold` alone: no Kafka, no decoding. A detector is measured by a
 program that has its rules only, minus a program without rules; `rest` is that program: intake and rounds.
+Detectors that no default rule names look at the categories of the default `ewma` rule, and cost what is told
+for each reading of those.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+
+import msgspec
 
 from bench.city import Readings, a_registry, rules
 from detectors.fold import Partition
@@ -20,6 +24,7 @@ from schemas.rule import Rule
 
 BATCHES = (1, 2, 5, 10, 20)
 BATCH = 20
+NOT_BY_DEFAULT = ("cusum", "noise-change", "novelty")
 
 
 def ns_per_reading(program: Program, batch: int, seconds: float, shown: Program, times: int = 1) -> float:
@@ -49,6 +54,21 @@ def by_detector(
     return found
 
 
+def not_by_default(
+    registry: Registry, used: Sequence[Rule], seconds: float, shown: Program, times: int, rest: float
+) -> dict[str, float]:
+    """Of each reading that they look at."""
+    ewma = next(rule for rule in used if rule.detector == "ewma")
+    looked_at = sum(sensor.category in ewma.selector.categories for sensor in registry.sensors.values())
+    found = {}
+    for name in NOT_BY_DEFAULT:
+        rule = msgspec.structs.replace(ewma, name=name, detector=name, params={}, levels={4: name}, tests=())
+        program = compile_program(registry, [rule], 0)
+        ns = ns_per_reading(program, BATCH, seconds, shown, times) - rest
+        found[name] = ns * len(registry.sensors) / looked_at
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sensors", type=int, default=234_000)
@@ -63,8 +83,12 @@ def main() -> None:
     for batch in BATCHES:
         ns = ns_per_reading(program, batch, asked.seconds, program, asked.times)
         print(f"batches of {batch:2} frames: {ns:7.0f} ns a reading, {1e9 / ns:9.0f} readings/s")
-    for name, ns in by_detector(registry, used, asked.seconds, program, asked.times).items():
+    found = by_detector(registry, used, asked.seconds, program, asked.times)
+    for name, ns in found.items():
         print(f"{name:12} {ns:7.0f} ns a reading, in batches of {BATCH}")
+    asked_for = not_by_default(registry, used, asked.seconds, program, asked.times, found["rest"])
+    for name, ns in asked_for.items():
+        print(f"{name:12} {ns:7.0f} ns a reading of those it looks at, in batches of {BATCH}")
 
 
 if __name__ == "__main__":
