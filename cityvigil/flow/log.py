@@ -104,16 +104,20 @@ async def segments(
 
 
 async def messages(
-    kafka: str, topic: Topic, ends: Mapping[int, int]
+    kafka: str, topic: Topic, ends: Mapping[int, int], since_ms: int = 0
 ) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
-    """(partition, offset) and bytes of all that Kafka keeps before these ends, a partition's in its order."""
+    """(partition, offset) and bytes of all that Kafka keeps before these ends, a partition's in its order;
+    with `since_ms` (wall) from the first message on that was written then or later."""
     async with _consumer(kafka) as consumer:
         first = await consumer.beginning_offsets([TopicPartition(topic.name, n) for n in ends])
+        if since_ms > 0:
+            found = await consumer.offsets_for_times(dict.fromkeys(first, since_ms))
+            first = {at: ends[at.partition] if found[at] is None else found[at].offset for at in first}
         behind = {at: ends[at.partition] for at, offset in first.items() if offset < ends[at.partition]}
         _assign(consumer, topic, {at.partition: first[at] for at in behind})
         while behind:
-            for at, found in (await consumer.getmany(timeout_ms=200)).items():
-                for message in found:
+            for at, batch in (await consumer.getmany(timeout_ms=200)).items():
+                for message in batch:
                     if message.offset < ends[at.partition]:
                         yield (at.partition, message.offset), message.value
                 if await consumer.position(at) >= ends[at.partition]:

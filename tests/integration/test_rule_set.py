@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from cityvigil import compacted, rule_set, rule_shadow
 from cityvigil.errors import CannotRun
-from schemas import topics
-from schemas.clock import CityClock
+from schemas import alert, topics
+from schemas.clock import CityClock, to_us
 from schemas.rule import Rule
 from streams.publish import AlertWriter
 from streams.rules import VersionError, Versions
@@ -101,3 +102,37 @@ async def test_what_a_rule_raised_in_shadow_and_live_is_counted_from_the_topics(
     assert (row.rule, row.version, row.in_shadow) == ("one", rule.version, True)
     assert row.live is not None
     assert (row.shadow.alerts, row.shadow.subjects, row.live.alerts) == (2, 2, 1)
+
+
+async def test_alerts_that_were_written_before_the_window_are_not_read(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_topics_anew(kafka)
+    rule = rule_set.in_mode(a_rule("one"), "shadow")
+    await change(kafka, rule)
+    now = dt.datetime.now(dt.UTC)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    for days in (20, 3):
+        at = now - dt.timedelta(days=days)
+        message = an_alert(
+            mode="shadow", rule=rule.name, rule_version=rule.version, since=at, subject=f"sensor/gw/{days}"
+        )
+        await producer.send_and_wait(
+            topics.ALERTS_SHADOW.name, alert.encode(message), partition=0, timestamp_ms=to_us(at) // 1_000
+        )
+    await producer.stop()
+    read = list[str]()
+    add = rule_shadow.add
+
+    def noted(found: dict[str, rule_shadow.Episode], message: rule_shadow.Said) -> None:
+        read.append(message.subject)
+        add(found, message)
+
+    monkeypatch.setattr(rule_shadow, "add", noted)
+    (week,) = await rule_shadow.read(kafka, now - dt.timedelta(days=7), now, CityClock())
+    assert (week.shadow.alerts, read) == (1, ["sensor/gw/3"])
+    (month,) = await rule_shadow.read(kafka, now - dt.timedelta(days=30), now, CityClock())
+    assert month.shadow.alerts == 2
+    (hour,) = await rule_shadow.read(kafka, now - dt.timedelta(hours=1), now, CityClock())
+    assert hour.shadow.alerts == 0
