@@ -29,7 +29,7 @@ EARLIER_MS = 3_600_000
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What is counted of an alert's message; reading its evidence, too, would take most of the time."""
+    """What is counted of an alert's message; decoding its evidence, too, takes more than twice as long."""
 
     alert_id: str
     seq: int
